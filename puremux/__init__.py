@@ -1,0 +1,1 @@
+"""puremux: traces and metrics to an OpenCensus Agent over gRPC, without grpcio."""

@@ -1,0 +1,134 @@
+"""Everything puremux raises, as one tree.
+
+Floor 1, words: imports status only.  Errors hold plain values, so they pickle and outlive what raised them.
+
+::
+
+    PuremuxError
+    ├── AddressError          an address or target that cannot be read (also a ValueError)
+    ├── ProtocolError         a rule of HTTP/2 or gRPC was broken
+    │   ├── LocalProtocolError    by us: the caller asked for a step that is not allowed now
+    │   └── RemoteProtocolError   by the peer: what it sent is not HTTP/2, or not gRPC
+    ├── TransportError        no usable connection to an address
+    │   ├── ResolveError          its name has no address
+    │   ├── ConnectError          nothing accepts there, or not in time
+    │   ├── ProxyError            the HTTP CONNECT proxy in between refused
+    │   └── TlsError              the handshake failed, the certificate does not fit, or ALPN is not h2
+    └── RpcError              a call ended with a status other than OK
+"""
+
+from __future__ import annotations
+
+from typing import Sequence, Tuple, Union
+
+from .status import StatusCode
+
+__all__ = [
+    "AddressError",
+    "ConnectError",
+    "LocalProtocolError",
+    "Metadata",
+    "ProtocolError",
+    "ProxyError",
+    "PuremuxError",
+    "RemoteProtocolError",
+    "ResolveError",
+    "RpcError",
+    "TlsError",
+    "TransportError",
+]
+
+Metadata = Sequence[Tuple[str, Union[str, bytes]]]
+"""Pairs of a lower-case key and a value; the value is ``bytes`` where the key ends in ``-bin``, else ``str``."""
+
+
+class PuremuxError(Exception):
+    """The base of every error that puremux raises on purpose."""
+
+
+class AddressError(PuremuxError, ValueError):
+    """An address or target cannot be read; the message quotes it and says what is expected."""
+
+
+class ProtocolError(PuremuxError):
+    """A rule of HTTP/2 or gRPC was broken.
+
+    ``error_code`` is the HTTP/2 code (RFC 9113 §7) that describes it to the peer.
+    """
+
+    def __init__(self, message: str, error_code: int = 1) -> None:
+        super().__init__(message, error_code)
+        self.message, self.error_code = message, error_code
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class LocalProtocolError(ProtocolError):
+    """Our caller asked for a step that the call or the connection does not allow now."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol; the connection, or the call, cannot go on."""
+
+
+class TransportError(PuremuxError):
+    """There is no usable connection to ``address``; the message is one sentence that says why and what to do."""
+
+    def __init__(self, address: str, message: str) -> None:
+        super().__init__(address, message)
+        self.address, self.message = address, message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ResolveError(TransportError):
+    """The name in the address has no IP address."""
+
+
+class ConnectError(TransportError):
+    """Nothing accepts connections at the address, or not within the time given."""
+
+
+class ProxyError(TransportError):
+    """The HTTP CONNECT proxy on the way to the address refused, or did not speak HTTP."""
+
+
+class TlsError(TransportError):
+    """TLS failed: no handshake, a certificate that does not fit, or a server that does not offer h2."""
+
+
+class RpcError(PuremuxError):
+    """A call ended with a status other than OK.
+
+    Its methods are those of a finished call in grpcio, so handlers written for ``grpc.RpcError`` read it alike.
+    """
+
+    def __init__(
+        self,
+        code: StatusCode,
+        details: str = "",
+        initial_metadata: Metadata = (),
+        trailing_metadata: Metadata = (),
+    ) -> None:
+        super().__init__(code, details, tuple(initial_metadata), tuple(trailing_metadata))
+
+    def code(self) -> StatusCode:
+        """The status code; never ``StatusCode.OK``."""
+        return self.args[0]  # type: ignore[no-any-return]  # BaseException.args is Tuple[Any, ...]
+
+    def details(self) -> str:
+        """The server's ``grpc-message``, or our own sentence where no server said one."""
+        return self.args[1]  # type: ignore[no-any-return]  # as above
+
+    def initial_metadata(self) -> Metadata:
+        """What the server sent before its messages; empty for a trailers-only answer."""
+        return self.args[2]  # type: ignore[no-any-return]  # as above
+
+    def trailing_metadata(self) -> Metadata:
+        """What the server sent with the status, ``grpc-status-details-bin`` included."""
+        return self.args[3]  # type: ignore[no-any-return]  # as above
+
+    def __str__(self) -> str:
+        return f"{self.code().name}: {self.details()}" if self.details() else self.code().name

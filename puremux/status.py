@@ -1,0 +1,87 @@
+"""The words of gRPC for how a call ended: status codes, and what maps to them.
+
+Floor 1, words: the standard library only (and h2's list of error codes).
+Spec: gRPC doc/statuscodes.md; doc/http-grpc-status-mapping.md; PROTOCOL-HTTP2.md, "Errors".
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Mapping
+
+from h2.errors import ErrorCodes
+
+__all__ = ["StatusCode", "code_for_http_status", "code_for_reset", "code_from_wire"]
+
+
+class StatusCode(enum.IntEnum):
+    """How a call ended.  Names and numbers are gRPC's (doc/statuscodes.md)."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+# doc/http-grpc-status-mapping.md; every status not listed: UNKNOWN.
+CODE_FOR_HTTP_STATUS: Mapping[int, StatusCode] = {
+    400: StatusCode.INTERNAL,
+    401: StatusCode.UNAUTHENTICATED,
+    403: StatusCode.PERMISSION_DENIED,
+    404: StatusCode.UNIMPLEMENTED,
+    429: StatusCode.UNAVAILABLE,
+    502: StatusCode.UNAVAILABLE,
+    503: StatusCode.UNAVAILABLE,
+    504: StatusCode.UNAVAILABLE,
+}
+
+# PROTOCOL-HTTP2.md, "Errors"; every code not listed: INTERNAL.
+CODE_FOR_RESET: Mapping[int, StatusCode] = {
+    ErrorCodes.REFUSED_STREAM: StatusCode.UNAVAILABLE,
+    ErrorCodes.CANCEL: StatusCode.CANCELLED,
+    ErrorCodes.ENHANCE_YOUR_CALM: StatusCode.RESOURCE_EXHAUSTED,
+    ErrorCodes.INADEQUATE_SECURITY: StatusCode.PERMISSION_DENIED,
+}
+
+
+def code_for_http_status(status: int) -> StatusCode:
+    """The status of a call whose answer was plain HTTP, without a ``grpc-status``.
+
+    Args:
+        status: the ``:status`` of the answer, such as 503.
+    Source: gRPC doc/http-grpc-status-mapping.md.
+    """
+    return CODE_FOR_HTTP_STATUS.get(status, StatusCode.UNKNOWN)
+
+
+def code_for_reset(error_code: int) -> StatusCode:
+    """The status of a call whose stream the peer reset.
+
+    Args:
+        error_code: the code in RST_STREAM (RFC 9113 §7).
+    Source: gRPC PROTOCOL-HTTP2.md, "Errors".
+    """
+    return CODE_FOR_RESET.get(error_code, StatusCode.INTERNAL)
+
+
+def code_from_wire(value: str) -> StatusCode:
+    """Read a ``grpc-status`` value; a number we do not know, or no number at all, is UNKNOWN.
+
+    Source: gRPC doc/statuscodes.md, last paragraph.
+    """
+    if value.isascii() and value.isdigit() and len(value) <= 2 and int(value) <= 16:
+        return StatusCode(int(value))
+    return StatusCode.UNKNOWN
