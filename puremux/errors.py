@@ -9,6 +9,7 @@ Floor 1, words: imports status only.  Errors hold plain values, so they pickle a
     ├── ProtocolError         a rule of HTTP/2 or gRPC was broken
     │   ├── LocalProtocolError    by us: the caller asked for a step that is not allowed now
     │   └── RemoteProtocolError   by the peer: what it sent is not HTTP/2, or not gRPC
+    │       └── MessageError          one call's messages cannot be read; other calls go on
     ├── TransportError        no usable connection to an address
     │   ├── ResolveError          its name has no address
     │   ├── ConnectError          nothing accepts there, or not in time
@@ -27,6 +28,7 @@ __all__ = [
     "AddressError",
     "ConnectError",
     "LocalProtocolError",
+    "MessageError",
     "Metadata",
     "ProtocolError",
     "ProxyError",
@@ -70,6 +72,17 @@ class LocalProtocolError(ProtocolError):
 
 class RemoteProtocolError(ProtocolError):
     """The peer broke the protocol; the connection, or the call, cannot go on."""
+
+
+class MessageError(RemoteProtocolError):
+    """The messages of one call cannot be read; ``code`` is the status that the call ends with."""
+
+    def __init__(self, code: StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> Tuple[object, ...]:
+        return MessageError, (self.code, self.message)
 
 
 class TransportError(PuremuxError):

@@ -1,0 +1,158 @@
+"""What a connection reports: each fact told once, complete when made.
+
+Floor 1, words: frozen values, the standard library and our own words only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Union
+
+from ..errors import Metadata
+from ..status import StatusCode
+
+__all__ = [
+    "CallEnded",
+    "ConnectionEnded",
+    "Event",
+    "GoAwayReceived",
+    "HalfClosed",
+    "HeadersReceived",
+    "MessageReceived",
+    "PingAcknowledged",
+    "RequestReceived",
+    "SendBufferDrained",
+    "SettingsAcknowledged",
+    "SettingsReceived",
+]
+
+
+@dataclass(frozen=True)
+class RequestReceived:
+    """A client opened a call (server's role only)."""
+
+    stream_id: int
+    """HTTP/2 stream of the call; odd, since the client opened it (RFC 9113 §5.1.1)."""
+
+    path: str
+    """``/package.Service/Method``."""
+
+    metadata: Metadata
+    """The client's own metadata, without what HTTP/2 and gRPC keep for themselves."""
+
+    timeout: Optional[float]
+    """Seconds the client gives the call (``grpc-timeout``), or None for no deadline."""
+
+    authority: str = ""
+    """``:authority``: the host the client means to speak to."""
+
+
+@dataclass(frozen=True)
+class HeadersReceived:
+    """The server's initial metadata arrived; a trailers-only answer has none (client's role only)."""
+
+    stream_id: int
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class MessageReceived:
+    """One whole gRPC message arrived; its bytes are not parsed yet."""
+
+    stream_id: int
+
+    payload: bytes
+    """Message bytes without the five-byte prefix, already decompressed."""
+
+
+@dataclass(frozen=True)
+class HalfClosed:
+    """The client has sent its last message (server's role only)."""
+
+    stream_id: int
+
+
+@dataclass(frozen=True)
+class SendBufferDrained:
+    """Every message queued on the call has been put into frames: room for more."""
+
+    stream_id: int
+
+
+@dataclass(frozen=True)
+class CallEnded:
+    """The call is over; nothing more is reported of its stream."""
+
+    stream_id: int
+
+    code: StatusCode
+
+    details: str = ""
+    """The server's ``grpc-message`` decoded, or our own sentence where no server said one."""
+
+    trailing_metadata: Metadata = ()
+
+    unprocessed: bool = False
+    """True when the server's application certainly never saw the call, so that it may be made again elsewhere
+    (REFUSED_STREAM, or above GOAWAY's last stream id: RFC 9113 §8.7)."""
+
+
+@dataclass(frozen=True)
+class SettingsReceived:
+    """The peer's SETTINGS arrived; the first ones make the connection ready for calls."""
+
+    max_concurrent_streams: int
+    """How many calls the peer takes at once, 2**32 when it set no limit."""
+
+
+@dataclass(frozen=True)
+class SettingsAcknowledged:
+    """The peer has processed everything that we sent before our ``ordinal``-th SETTINGS frame (RFC 9113 §6.5.3)."""
+
+    ordinal: int
+
+
+@dataclass(frozen=True)
+class PingAcknowledged:
+    """The peer answered our PING."""
+
+    opaque_data: bytes
+    """The eight bytes that we had sent."""
+
+
+@dataclass(frozen=True)
+class GoAwayReceived:
+    """The peer takes no new calls on this connection; running ones go on (RFC 9113 §6.8)."""
+
+    error_code: int
+
+    last_stream_id: int
+    """Calls above this stream id were never processed; each has been reported as ended and unprocessed."""
+
+    debug_data: bytes
+
+
+@dataclass(frozen=True)
+class ConnectionEnded:
+    """The connection is over, and every call on it has been reported as ended."""
+
+    error_code: int
+    """HTTP/2 error code (RFC 9113 §7), 0 for an orderly end."""
+
+    reason: str
+    """One sentence, without the address, such as "the server closed the connection"."""
+
+
+Event = Union[
+    RequestReceived,
+    HeadersReceived,
+    MessageReceived,
+    HalfClosed,
+    SendBufferDrained,
+    CallEnded,
+    SettingsReceived,
+    SettingsAcknowledged,
+    PingAcknowledged,
+    GoAwayReceived,
+    ConnectionEnded,
+]

@@ -1,0 +1,241 @@
+"""The limits against abuse: every frame is looked at before h2 sees it.
+
+Floor 2, protocol: no I/O.  Imports errors, h2's error codes and hyperframe (which comes with h2).
+Spec: RFC 9113 §3.4 (preface), §4.1 (frames), §5.5 (extensions), §6.8 (GOAWAY), §10.5 (denial of service).
+
+h2 keeps the rules of HTTP/2.  The gate in front of it does what h2 leaves open:
+
+- it knows a peer that does not speak HTTP/2 at all, and says what it speaks instead;
+- it counts frames that cost work and carry nothing, and ends the connection when there are too many;
+- it bounds a header block before it is collected;
+- it keeps GOAWAY to itself, since h2 closes a connection at GOAWAY whose running calls must go on;
+- it drops PRIORITY and unknown frames, which HTTP/2 lets us ignore.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Iterator, Optional, Tuple, Union
+
+from h2.errors import ErrorCodes
+
+from ..errors import RemoteProtocolError
+
+__all__ = ["Budget", "FrameGate", "GoAway", "Limits"]
+
+HEADER_SIZE = 9
+GREETING_SIZE = 64
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+ACK = END_STREAM = 0x1
+END_HEADERS = 0x4
+
+NAMES = "DATA HEADERS PRIORITY RST_STREAM SETTINGS PUSH_PROMISE PING GOAWAY WINDOW_UPDATE CONTINUATION".split()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a peer may ask of us before the connection is ended."""
+
+    max_frame_size: int = 16_384
+    """Payload bytes of one frame; what our SETTINGS announce (RFC 9113 §6.5.2)."""
+
+    max_header_list_size: int = 65_536
+    """Bytes of one header list, uncompressed, 32 more counted for each field (RFC 9113 §10.5.1)."""
+
+    max_header_block_size: int = 65_536
+    """Bytes of one header block as sent, over HEADERS and CONTINUATION frames."""
+
+    idle_frames: int = 1_000
+    """Frames that carry nothing (PING, SETTINGS, empty DATA, ...) a peer may send in a row."""
+
+    idle_frames_per_second: float = 50.0
+    """How fast that allowance grows back; frames of use to a call give some back as well."""
+
+
+@dataclass(frozen=True)
+class GoAway:
+    """A GOAWAY frame, taken out of the stream of bytes."""
+
+    last_stream_id: int
+    error_code: int
+    debug_data: bytes
+
+
+class Budget:
+    """An allowance of work without use, which use and time give back."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._most = float(limits.idle_frames)
+        self._per_second = limits.idle_frames_per_second
+        self._left = self._most
+        self._now: Optional[float] = None
+
+    def tick(self, now: float) -> None:
+        """Grow with the time that went by; ``now`` is in seconds and may jump."""
+        if self._now is not None and now > self._now:
+            self.earn((now - self._now) * self._per_second)
+        self._now = now
+
+    def earn(self, amount: float) -> None:
+        """Grow for frames of use."""
+        self._left = min(self._most, self._left + amount)
+
+    def spend(self, what: str) -> None:
+        """Pay for one frame without use.
+
+        Raises:
+            RemoteProtocolError: nothing is left (ENHANCE_YOUR_CALM).
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise RemoteProtocolError(
+                f"the peer floods the connection with {what} frames", ErrorCodes.ENHANCE_YOUR_CALM
+            )
+
+
+class FrameGate:
+    """Cuts received bytes at frame boundaries and lets through what h2 is to see.
+
+    Args:
+        client_side: True when the peer is a server, which begins with SETTINGS; a client begins with the preface.
+    """
+
+    def __init__(self, *, client_side: bool, limits: Limits, budget: Budget) -> None:
+        self._limits = limits
+        self._budget = budget
+        self._preface_left = b"" if client_side else PREFACE
+        self._peer = "server" if client_side else "client"
+        self._seen_settings = False
+        self._greeting = b""  # how the peer began, to say what it speaks if it is not HTTP/2
+        self._head = b""  # part of a frame's header, while the rest has not come
+        self._left = 0  # payload bytes of the current frame that have not come
+        self._keep = True  # whether the current frame goes to h2
+        self._goaway: Optional[bytearray] = None
+        self._block_stream: Optional[int] = None  # stream of the header block that is under way
+        self._block_size = 0
+
+    def receive_data(self, data: bytes, now: float) -> Iterator[Union[memoryview, bytes, GoAway]]:
+        """Yield, in order: bytes for h2, never across the end of a frame, and GOAWAY frames.
+
+        Raises:
+            RemoteProtocolError: the peer does not speak HTTP/2, or asks too much.
+        """
+        self._budget.tick(now)
+        view = memoryview(data)
+        if self._preface_left:
+            view = self._take_preface(view)
+        if not self._seen_settings:
+            self._greeting += bytes(view[: GREETING_SIZE - len(self._greeting)])
+        while view:
+            if self._left:
+                piece, view = view[: self._left], view[self._left :]
+                self._left -= len(piece)
+                yield from self._payload(piece)
+                continue
+            wanted = HEADER_SIZE - len(self._head)
+            self._head += bytes(view[:wanted])
+            view = view[wanted:]
+            if len(self._head) < HEADER_SIZE:
+                return
+            head, self._head = self._head, b""
+            yield from self._frame(head)
+
+    def receive_eof(self) -> None:
+        """Note that the peer closed the connection.
+
+        Raises:
+            RemoteProtocolError: it did so before its first frame was whole, having said something else.
+        """
+        if self._greeting and not self._seen_settings:
+            self._refuse_greeting()
+
+    def _take_preface(self, view: memoryview) -> memoryview:
+        size = min(len(view), len(self._preface_left))
+        if bytes(view[:size]) != self._preface_left[:size]:
+            raise RemoteProtocolError(f"the client does not speak HTTP/2; it began with {bytes(view[:32])!r}")
+        self._preface_left = self._preface_left[size:]
+        return view[size:]
+
+    def _refuse_greeting(self) -> None:
+        greeting = self._greeting
+        if greeting[:5] == b"HTTP/":
+            line = greeting.split(b"\r\n")[0].decode("latin-1")
+            spoken = f"speaks HTTP/1, not HTTP/2: it answered {line!r}"
+        elif greeting[:1] in (b"\x15", b"\x16") and greeting[1:2] == b"\x03":
+            spoken = "speaks TLS where plaintext was expected"
+        else:
+            spoken = f"does not speak HTTP/2: it began with {greeting[:HEADER_SIZE]!r} where a SETTINGS frame belongs"
+        raise RemoteProtocolError(f"the {self._peer} {spoken}")
+
+    def _frame(self, head: bytes) -> Iterator[Union[memoryview, bytes, GoAway]]:
+        length, kind, flags, stream_id = _parse(head)
+        if not self._seen_settings:
+            if kind != SETTINGS or flags & ACK or stream_id:
+                self._refuse_greeting()
+            self._seen_settings = True
+        if length > self._limits.max_frame_size:
+            raise RemoteProtocolError(
+                f"a frame of {length} bytes came; the limit is {self._limits.max_frame_size}", ErrorCodes.FRAME_SIZE_ERROR
+            )
+        self._check_block(length, kind, flags, stream_id)
+        self._charge(length, kind)
+        self._left = length
+        self._keep = kind < CONTINUATION + 1 and kind not in (PRIORITY, GOAWAY)
+        if kind == GOAWAY:
+            self._begin_goaway(length, stream_id)
+        elif kind == PRIORITY and length != 5:
+            raise RemoteProtocolError("a PRIORITY frame is not 5 bytes long", ErrorCodes.FRAME_SIZE_ERROR)
+        if self._keep:
+            yield bytes(head)
+
+    def _payload(self, piece: memoryview) -> Iterator[Union[memoryview, bytes, GoAway]]:
+        if self._keep:
+            yield piece
+        elif self._goaway is not None:
+            self._goaway += piece
+            if not self._left:
+                frame, self._goaway = bytes(self._goaway), None
+                last_stream_id, error_code = struct.unpack_from(">II", frame)
+                yield GoAway(last_stream_id & 0x7FFFFFFF, error_code, frame[8:])
+
+    def _begin_goaway(self, length: int, stream_id: int) -> None:
+        if length < 8:
+            raise RemoteProtocolError("a GOAWAY frame is shorter than 8 bytes", ErrorCodes.FRAME_SIZE_ERROR)
+        if stream_id:
+            raise RemoteProtocolError("a GOAWAY frame came on a stream (RFC 9113 §6.8)")
+        self._goaway = bytearray()
+
+    def _check_block(self, length: int, kind: int, flags: int, stream_id: int) -> None:
+        """A header block is not interrupted (RFC 9113 §4.3) and does not grow without end."""
+        if self._block_stream is not None:
+            if kind != CONTINUATION or stream_id != self._block_stream:
+                raise RemoteProtocolError("a header block is interrupted by another frame (RFC 9113 §4.3)")
+            self._budget.spend("CONTINUATION")
+        elif kind not in (HEADERS, PUSH_PROMISE):
+            return
+        else:
+            self._block_stream, self._block_size = stream_id, 0
+        self._block_size += length
+        if self._block_size > self._limits.max_header_block_size:
+            raise RemoteProtocolError(
+                f"a header block is larger than {self._limits.max_header_block_size} bytes",
+                ErrorCodes.ENHANCE_YOUR_CALM,
+            )
+        if flags & END_HEADERS:
+            self._block_stream = None
+
+    def _charge(self, length: int, kind: int) -> None:
+        if kind == DATA and length:
+            self._budget.earn(1)
+        elif kind > CONTINUATION:
+            self._budget.spend("unknown")
+        elif kind in (PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE):
+            self._budget.spend(NAMES[kind])
+
+
+def _parse(head: bytes) -> Tuple[int, int, int, int]:
+    high, low, kind, flags, stream_id = struct.unpack(">BHBBI", head)
+    return (high << 16) + low, kind, flags, stream_id & 0x7FFFFFFF

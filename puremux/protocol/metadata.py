@@ -1,0 +1,246 @@
+"""The rules of gRPC headers: what may be sent, how it is spelt, and how to read what came.
+
+Floor 2, protocol: no I/O.  Imports errors only.
+Spec: gRPC PROTOCOL-HTTP2.md, "Requests" and "Responses".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from typing import Iterable, List, Optional, Tuple, Union
+from urllib.parse import unquote_to_bytes
+
+from ..errors import Metadata, RemoteProtocolError
+
+__all__ = [
+    "CONTENT_TYPE",
+    "HeaderList",
+    "decode_message",
+    "decode_metadata",
+    "decode_timeout",
+    "encode_message",
+    "encode_metadata",
+    "encode_timeout",
+    "header",
+    "is_grpc_content_type",
+    "request_headers",
+    "response_headers",
+    "trailers",
+]
+
+HeaderList = List[Tuple[bytes, bytes]]
+
+CONTENT_TYPE = b"application/grpc"  # real agents take no other spelling, parameters included
+
+KEY = re.compile(r"[0-9a-z_.\-]+")
+ASCII_VALUE = re.compile(r"[ -~]*")  # %x20-%x7E
+# Held by HTTP/2 or gRPC itself: refused on the way out, left out of what users see on the way in.
+RESERVED = frozenset(
+    ("content-type te connection host keep-alive proxy-connection transfer-encoding upgrade content-length").split()
+)
+KEPT = frozenset({"grpc-status-details-bin"})  # reserved by its prefix, yet made for users to read
+
+UNITS = (("n", 1e-9), ("u", 1e-6), ("m", 1e-3), ("S", 1.0), ("M", 60.0), ("H", 3600.0))
+SECONDS_PER_UNIT = dict(UNITS)
+MAX_TIMEOUT_DIGITS = 8
+TIMEOUT = re.compile(r"([0-9]{1,8})([numSMH])")
+
+PERCENT = re.compile(rb"[^ -$&-~]")  # everything but %x20-%x24 and %x26-%x7E is escaped
+
+
+def encode_metadata(metadata: Iterable[Tuple[str, Union[str, bytes]]]) -> HeaderList:
+    """Write a caller's metadata as headers; values of ``-bin`` keys in base64 without padding.
+
+    Raises:
+        ValueError: a key is not lower-case ASCII of gRPC's alphabet, or is reserved; or a value has characters that
+            do not belong there.
+        TypeError: a ``-bin`` value is not bytes, or another value is not a string.
+    Source: gRPC PROTOCOL-HTTP2.md, Custom-Metadata.
+    """
+    return [(key.encode("ascii"), _encode_value(key, value)) for key, value in map(_checked, metadata)]
+
+
+def _checked(pair: Tuple[str, Union[str, bytes]]) -> Tuple[str, Union[str, bytes]]:
+    key, value = pair
+    if not isinstance(key, str) or not KEY.fullmatch(key):
+        raise ValueError(f"metadata key {key!r} is not lower-case letters, digits, '_', '-' and '.'")
+    if key in RESERVED or (key.startswith("grpc-") and key not in KEPT):
+        raise ValueError(f"metadata key {key!r} is reserved by gRPC")
+    return key, value
+
+
+def _encode_value(key: str, value: Union[str, bytes]) -> bytes:
+    if key.endswith("-bin"):
+        if not isinstance(value, (bytes, bytearray)):
+            raise TypeError(f"metadata {key!r} takes bytes, since its name ends in -bin, not {type(value).__name__}")
+        return base64.b64encode(value).rstrip(b"=")
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if not isinstance(value, str):
+        raise TypeError(f"metadata {key!r} takes a string, not {type(value).__name__}")
+    if not ASCII_VALUE.fullmatch(value):
+        raise ValueError(f"metadata {key!r} has characters beyond printable ASCII; name it {key}-bin to send bytes")
+    return value.encode("ascii")
+
+
+def decode_metadata(headers: Iterable[Tuple[bytes, bytes]]) -> Metadata:
+    """Read headers as metadata, in order, without those that HTTP/2 and gRPC keep for themselves.
+
+    A ``-bin`` value may hold several values joined by commas, each padded or not.
+
+    Raises:
+        RemoteProtocolError: a ``-bin`` value is not base64.
+    Source: gRPC PROTOCOL-HTTP2.md, Custom-Metadata.
+    """
+    metadata: List[Tuple[str, Union[str, bytes]]] = []
+    for raw_key, raw_value in headers:
+        key = raw_key.decode("latin-1")
+        if key.startswith(":") or key in RESERVED or (key.startswith("grpc-") and key not in KEPT):
+            continue
+        if key.endswith("-bin"):
+            metadata.extend((key, _decode_binary(key, part)) for part in raw_value.split(b","))
+        else:
+            metadata.append((key, raw_value.decode("utf-8", "replace")))
+    return tuple(metadata)
+
+
+def _decode_binary(key: str, value: bytes) -> bytes:
+    value = value.strip().rstrip(b"=")
+    try:
+        return base64.b64decode(value + b"=" * (-len(value) % 4), validate=True)
+    except binascii.Error:
+        raise RemoteProtocolError(f"the value of {key!r} is not base64") from None
+
+
+def encode_timeout(seconds: float) -> str:
+    """Write the time left on a call as a ``grpc-timeout`` value, such as ``"1500m"``.
+
+    Args:
+        seconds: time left, in seconds; rounded up to the finest unit that fits eight digits.  Nothing left is ``"1n"``,
+            since the specification knows no zero; more than eight digits of hours is the largest value there is.
+    Source: gRPC PROTOCOL-HTTP2.md, "Requests", TimeoutValue and TimeoutUnit.
+    """
+    if seconds <= 0:
+        return "1n"
+    for unit, size in UNITS:
+        value = math.ceil(min(seconds / size, 1e9))
+        if value < 10**MAX_TIMEOUT_DIGITS:
+            return f"{value}{unit}"
+    return "9" * MAX_TIMEOUT_DIGITS + "H"
+
+
+def decode_timeout(value: str) -> float:
+    """Read a ``grpc-timeout`` value as seconds.
+
+    Raises:
+        RemoteProtocolError: it is not one to eight digits and a unit.
+    Source: gRPC PROTOCOL-HTTP2.md, "Requests", Timeout.
+    """
+    match = TIMEOUT.fullmatch(value)
+    if match is None:
+        raise RemoteProtocolError(f"grpc-timeout {value!r} is not one to eight digits and a unit")
+    return int(match[1]) * SECONDS_PER_UNIT[match[2]]
+
+
+def encode_message(message: str) -> bytes:
+    """Percent-encode a status message for the ``grpc-message`` header.
+
+    Source: gRPC PROTOCOL-HTTP2.md, "Responses", Percent-Encoded.
+    """
+    return PERCENT.sub(lambda match: b"%%%02X" % match[0][0], message.encode("utf-8", "replace"))
+
+
+def decode_message(value: bytes) -> str:
+    """Read a ``grpc-message``; what is not properly encoded is kept as it came, never refused.
+
+    Source: gRPC PROTOCOL-HTTP2.md, "Responses": "decoders MUST NOT error".
+    """
+    return unquote_to_bytes(value).decode("utf-8", "replace")
+
+
+def header(headers: Iterable[Tuple[bytes, bytes]], name: bytes) -> Optional[bytes]:
+    """The value of the first header called ``name``, or None."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
+
+
+def is_grpc_content_type(value: Optional[bytes]) -> bool:
+    """Whether a ``content-type`` says gRPC: ``application/grpc``, alone or with ``+proto`` or parameters behind it."""
+    if value is None or not value.lower().startswith(CONTENT_TYPE):
+        return False
+    return value[len(CONTENT_TYPE) : len(CONTENT_TYPE) + 1] in (b"", b"+", b";")
+
+
+def request_headers(
+    path: str,
+    *,
+    authority: str,
+    scheme: str,
+    metadata: Metadata = (),
+    timeout: Optional[float] = None,
+    encoding: str = "identity",
+    accept_encoding: str = "identity",
+    user_agent: str = "",
+) -> HeaderList:
+    """The HEADERS that open a call, in the order the specification gives them.
+
+    Args:
+        path: ``/package.Service/Method``.
+        authority: virtual host, such as ``"agent.example:55678"``.
+        scheme: ``http`` or ``https``.
+        timeout: seconds until the deadline, or None to send no ``grpc-timeout``.
+        encoding: the compression that messages of this call may use.
+    Raises:
+        ValueError, TypeError: the path or the metadata cannot be sent; see :func:`encode_metadata`.
+    Source: gRPC PROTOCOL-HTTP2.md, "Requests", Request-Headers.
+    """
+    if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
+        raise ValueError(f"method path {path!r} is not of the form /package.Service/Method")
+    headers: HeaderList = [
+        (b":method", b"POST"),
+        (b":scheme", scheme.encode("ascii")),
+        (b":path", path.encode("ascii")),
+        (b":authority", authority.encode("ascii")),
+        (b"te", b"trailers"),
+    ]
+    if timeout is not None:
+        headers.append((b"grpc-timeout", encode_timeout(timeout).encode("ascii")))
+    headers.append((b"content-type", CONTENT_TYPE))
+    if encoding != "identity":
+        headers.append((b"grpc-encoding", encoding.encode("ascii")))
+    if accept_encoding:
+        headers.append((b"grpc-accept-encoding", accept_encoding.encode("ascii")))
+    if user_agent:
+        headers.append((b"user-agent", user_agent.encode("ascii")))
+    return headers + encode_metadata(metadata)
+
+
+def response_headers(metadata: Metadata = (), encoding: str = "identity") -> HeaderList:
+    """The HEADERS that begin a server's answer.
+
+    Raises:
+        ValueError, TypeError: the metadata cannot be sent; see :func:`encode_metadata`.
+    Source: gRPC PROTOCOL-HTTP2.md, "Responses", Response-Headers.
+    """
+    headers: HeaderList = [(b":status", b"200"), (b"content-type", CONTENT_TYPE)]
+    if encoding != "identity":
+        headers.append((b"grpc-encoding", encoding.encode("ascii")))
+    return headers + encode_metadata(metadata)
+
+
+def trailers(code: int, details: str = "", metadata: Metadata = ()) -> HeaderList:
+    """The trailers that end a server's answer.
+
+    Raises:
+        ValueError, TypeError: the metadata cannot be sent; see :func:`encode_metadata`.
+    Source: gRPC PROTOCOL-HTTP2.md, "Responses", Trailers.
+    """
+    headers: HeaderList = [(b"grpc-status", b"%d" % code)]
+    if details:
+        headers.append((b"grpc-message", encode_message(details)))
+    return headers + encode_metadata(metadata)
