@@ -20,7 +20,8 @@ Floor 1, words: imports status only.  Errors hold plain values, so they pickle a
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Tuple, Union
 
 from .status import StatusCode
 

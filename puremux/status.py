@@ -7,7 +7,7 @@ Spec: gRPC doc/statuscodes.md; doc/http-grpc-status-mapping.md; PROTOCOL-HTTP2.m
 from __future__ import annotations
 
 import enum
-from typing import Mapping
+from collections.abc import Mapping
 
 from h2.errors import ErrorCodes
 

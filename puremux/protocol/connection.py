@@ -9,7 +9,8 @@ the receiving ones raises: whatever the peer does becomes events, the last of th
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+from collections.abc import Mapping
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import h2.events
 import h2.exceptions
@@ -22,7 +23,6 @@ from hyperframe.frame import GoAwayFrame
 from ..errors import LocalProtocolError, Metadata, RemoteProtocolError
 from ..status import StatusCode
 from .events import (
-    CallEnded,
     ConnectionEnded,
     Event,
     GoAwayReceived,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from typing import Callable, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import Callable, List, Optional
 
 from ..errors import MessageError
 from ..status import StatusCode

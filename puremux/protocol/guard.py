@@ -15,8 +15,9 @@ h2 keeps the rules of HTTP/2.  The gate in front of it does what h2 leaves open:
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Iterator, Optional, Tuple, Union
+from typing import Optional, Tuple, Union
 
 from h2.errors import ErrorCodes
 
@@ -126,7 +127,8 @@ class FrameGate:
         self._budget.tick(now)
         view = memoryview(data)
         if self._preface_left:
-            view = self._take_preface(view)
+            preface, view = self._take_preface(view)
+            yield preface
         if not self._seen_settings:
             self._greeting += bytes(view[: GREETING_SIZE - len(self._greeting)])
         while view:
@@ -152,12 +154,12 @@ class FrameGate:
         if self._greeting and not self._seen_settings:
             self._refuse_greeting()
 
-    def _take_preface(self, view: memoryview) -> memoryview:
+    def _take_preface(self, view: memoryview) -> Tuple[memoryview, memoryview]:
         size = min(len(view), len(self._preface_left))
         if bytes(view[:size]) != self._preface_left[:size]:
             raise RemoteProtocolError(f"the client does not speak HTTP/2; it began with {bytes(view[:32])!r}")
         self._preface_left = self._preface_left[size:]
-        return view[size:]
+        return view[:size], view[size:]
 
     def _refuse_greeting(self) -> None:
         greeting = self._greeting

@@ -10,7 +10,8 @@ import base64
 import binascii
 import math
 import re
-from typing import Iterable, List, Optional, Tuple, Union
+from collections.abc import Iterable
+from typing import List, Optional, Tuple, Union
 from urllib.parse import unquote_to_bytes
 
 from ..errors import Metadata, RemoteProtocolError

@@ -10,7 +10,8 @@ the table lacks is an error.  The client's and the server's calls share the tabl
 from __future__ import annotations
 
 import enum
-from typing import List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import List, Optional, Tuple
 
 from h2.errors import ErrorCodes
 
