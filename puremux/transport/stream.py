@@ -110,14 +110,17 @@ class ByteStream:
         Closing with bytes unread makes TCP throw away what the peer has not read yet; a polite end is
         ``send_eof``, then ``receive`` until ``b""`` (with a bound), then ``close``.
         """
-        try:  # TLS's close_notify is left out: HTTP/2 needs none, and Python's unwrap() loses what has come in
-            self._sock.shutdown(socket.SHUT_WR)
+        try:
+            self._shut_down_writing()
         except OSError:
             pass  # the connection is gone, and so is the one to be told
 
     def close(self) -> None:
         """Close the socket; sends nothing (so it is safe in a forked child), and may be called twice."""
         self._sock.close()
+
+    def _shut_down_writing(self) -> None:
+        self._sock.shutdown(socket.SHUT_WR)
 
     def _lost(self, error: OSError) -> TransportError:
         reason = LOST_BECAUSE.get(type(error)) or error.strerror or str(error) or type(error).__name__
@@ -214,6 +217,11 @@ class TlsByteStream(ByteStream):
             raise self._lost(error) from error
         self._unsent, self._to_send = b"", selectors.EVENT_WRITE
         return True
+
+    def _shut_down_writing(self) -> None:
+        # SSLSocket.shutdown() would drop the TLS layer and let receive() return ciphertext; unwrap(), which sends
+        # TLS's close_notify, would lose what has come in.  HTTP/2 needs no close_notify.
+        super(ssl.SSLSocket, self._sock).shutdown(socket.SHUT_WR)
 
     def _lost(self, error: OSError) -> TransportError:
         if isinstance(error, ssl.SSLError) and type(error) not in LOST_BECAUSE:
