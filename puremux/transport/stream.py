@@ -26,6 +26,8 @@ __all__ = ["ByteStream", "TlsByteStream", "byte_stream"]
 # One write to OpenSSL: a few records in one call, and at most this much is kept when the socket is full.
 TLS_WRITE_SIZE = 64 * 1024
 
+DRAIN_SIZE = 64 * 1024
+
 # Python ignores SIGPIPE, but a program that embeds the interpreter may not.
 SEND_FLAGS = getattr(socket, "MSG_NOSIGNAL", 0)
 
@@ -104,23 +106,29 @@ class ByteStream:
             raise self._lost(error) from error
 
     def send_eof(self) -> None:
-        """Tell the peer by a FIN that nothing more comes; receiving goes on.  Does nothing on a lost connection.
+        """Tell the peer that nothing more comes.  Does nothing on a lost connection; nothing may be sent after it.
 
-        Over TLS the peer can only read what was sent before; its own sends may fail from then on.
-        Closing with bytes unread makes TCP throw away what the peer has not read yet; a polite end is
-        ``send_eof``, then ``receive`` until ``b""`` (with a bound), then ``close``.
+        Closing at once while bytes are unread makes TCP throw away what the peer has not read yet.  The polite end
+        is ``send_eof``, then ``drain`` whenever there is something to read, until it is True (or long enough), then
+        ``close``.
         """
         try:
-            self._shut_down_writing()
+            self._sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the connection is gone, and so is the one to be told
+
+    def drain(self) -> bool:
+        """After ``send_eof``: throw away what has come; return whether the peer has ended too, or is lost."""
+        try:
+            return not self._sock.recv(DRAIN_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Close the socket; sends nothing (so it is safe in a forked child), and may be called twice."""
         self._sock.close()
-
-    def _shut_down_writing(self) -> None:
-        self._sock.shutdown(socket.SHUT_WR)
 
     def _lost(self, error: OSError) -> TransportError:
         reason = LOST_BECAUSE.get(type(error)) or error.strerror or str(error) or type(error).__name__
@@ -218,10 +226,14 @@ class TlsByteStream(ByteStream):
         self._unsent, self._to_send = b"", selectors.EVENT_WRITE
         return True
 
-    def _shut_down_writing(self) -> None:
-        # SSLSocket.shutdown() would drop the TLS layer and let receive() return ciphertext; unwrap(), which sends
-        # TLS's close_notify, would lose what has come in.  HTTP/2 needs no close_notify.
-        super(ssl.SSLSocket, self._sock).shutdown(socket.SHUT_WR)
+    def send_eof(self) -> None:
+        """Tell the peer that nothing more comes, by TLS's close_notify and TCP's FIN."""
+        with self._lock:
+            try:
+                self._sock.unwrap()
+            except (OSError, ValueError):
+                pass  # it is sent; the peer's own has not come yet, as usual, or the connection is gone
+            super().send_eof()  # SSLSocket.shutdown() drops the TLS layer: drain() throws away what nobody decrypts
 
     def _lost(self, error: OSError) -> TransportError:
         if isinstance(error, ssl.SSLError) and type(error) not in LOST_BECAUSE:
