@@ -1,6 +1,6 @@
 """Writes puremux/proto/ from the ``.proto`` files beside this one.  Call it as ``make proto``.
 
-Usage: python proto_gen/generate.py [--check]
+Usage, in the repository's top folder: python -m proto_gen.generate [--check]
 
 With --check it writes nothing, names the files that are not what it would write, and exits with 1 if there are any.
 Needs protobuf, and protoc: PyPI's grpcio-tools or Debian's protobuf-compiler.  Which version does not matter.
@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from compiler import compile_protos
-from modules import Module, module_text
+from proto_gen.compiler import compile_protos
+from proto_gen.modules import Module, module_text
+from proto_gen.stubs import stub_text, symbols
 
 __all__ = ["main"]
 
@@ -21,7 +22,13 @@ TARGET = SOURCES.parent / "puremux" / "proto"
 
 # The modules of puremux.proto, each after those it imports, and the files that they hold.
 MODULES = {
-    "well_known_pb2": [f"google/protobuf/{name}.proto" for name in ("any", "duration", "struct", "timestamp", "wrappers")],
+    "well_known_pb2": [
+        "google/protobuf/any.proto",
+        "google/protobuf/duration.proto",
+        "google/protobuf/struct.proto",
+        "google/protobuf/timestamp.proto",
+        "google/protobuf/wrappers.proto",
+    ],
     "rpc_status_pb2": ["google/rpc/status.proto"],
     "health_pb2": ["grpc/health/v1/health.proto"],
     "resource_pb2": ["opencensus/proto/resource/v1/resource.proto"],
@@ -54,14 +61,15 @@ def main() -> None:
 
 def generate() -> dict[Path, str]:
     """The text of every generated file, by its path."""
-    compiled = compile_protos(SOURCES)
-    home = {file: module for module, files in MODULES.items() for file in files}
-    texts = {}
+    sources = compile_protos(SOURCES)
+    homes = {file: name for name, files in MODULES.items() for file in files}
+    modules = []
     for name, files in MODULES.items():
-        imports = {home[imported] for file in files for imported in compiled[file].dependency} - {name}
-        module = Module(name, [compiled[file] for file in files], sorted(imports))
-        texts[TARGET / f"{name}.py"] = module_text(module)
-    return texts
+        imports = {homes[imported] for file in files for imported in sources[file].file.dependency} - {name}
+        modules.append(Module(name, [sources[file] for file in files], sorted(imports)))
+    table = symbols(modules)
+    texts = {TARGET / f"{module.name}.py": module_text(module) for module in modules}
+    return {**texts, **{TARGET / f"{module.name}.pyi": stub_text(module, table) for module in modules}}
 
 
 if __name__ == "__main__":

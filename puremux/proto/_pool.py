@@ -20,8 +20,8 @@ POOL = descriptor_pool.DescriptorPool()
 
 if hasattr(message_factory, "GetMessageClass"):
     _class_for = message_factory.GetMessageClass
-else:  # protobuf 4.21 has only the factory, which later versions dropped
-    _class_for = message_factory.MessageFactory(POOL).GetPrototype
+else:  # protobuf 4.21
+    _class_for = message_factory.MessageFactory(POOL).GetPrototype  # type: ignore[attr-defined]  # later ones lack it
 
 
 def add_file(serialized: bytes) -> FileDescriptor:

@@ -41,9 +41,22 @@ DESCRIPTOR = _pool.add_file(
     # service Health
     b"2\xfd\x01"
     b"\x0a\x06Health"
-    b"\x12P\x0a\x05Check\x12\x22.grpc.health.v1.HealthCheckRequest\x1a#.grpc.health.v1.HealthCheckResponse"
-    b"\x12M\x0a\x04List\x12!.grpc.health.v1.HealthListRequest\x1a\x22.grpc.health.v1.HealthListResponse"
-    b"\x12R\x0a\x05Watch\x12\x22.grpc.health.v1.HealthCheckRequest\x1a#.grpc.health.v1.HealthCheckResponse0\x01"
+    # rpc Health.Check
+    b"\x12P"
+    b"\x0a\x05Check"
+    b"\x12\x22.grpc.health.v1.HealthCheckRequest"
+    b"\x1a#.grpc.health.v1.HealthCheckResponse"
+    # rpc Health.List
+    b"\x12M"
+    b"\x0a\x04List"
+    b"\x12!.grpc.health.v1.HealthListRequest"
+    b"\x1a\x22.grpc.health.v1.HealthListResponse"
+    # rpc Health.Watch
+    b"\x12R"
+    b"\x0a\x05Watch"
+    b"\x12\x22.grpc.health.v1.HealthCheckRequest"
+    b"\x1a#.grpc.health.v1.HealthCheckResponse"
+    b"0\x01"
     b"b\x06proto3"
 )
 
