@@ -44,6 +44,8 @@ MAX_STREAM_ID = 2**31 - 1
 NO_LIMIT = 2**32  # what MAX_CONCURRENT_STREAMS means before the peer has set it (RFC 9113 §6.5.2)
 MAX_ENCODER_TABLE = 4_096  # a peer may offer a header table of 4 GiB; ours stays small
 
+MAX_OUTPUT = 256 * 1024  # bytes framed ahead of the socket; the rest waits as messages, where the caller can see it
+
 Call = Union[ClientCall, ServerCall]
 
 
@@ -78,13 +80,15 @@ class Connection:
         self._outbox = Outbox(self._h2)
         self._credit = Credit(self._h2)
         self._calls: Dict[int, Call] = {}
-        self._extra = b""  # frames of our own that h2 does not make, behind h2's
+        self._extra = b""  # bytes ahead of those in h2's buffer: frames of our own that h2 does not make
         self._settings_sent = 0
         self._settings_acknowledged = 0
         self._peer_limit: Optional[int] = None
         self._going_away = False
         self._ended: Optional[ConnectionEnded] = None
         self._last_inbound = 0
+        self._output = 0  # bytes framed since data_to_send()
+        self._events: list[Event] = []  # what our own steps caused
 
     # The connection
 
@@ -97,11 +101,19 @@ class Connection:
         self._settings_sent += 1
 
     def data_to_send(self) -> bytes:
-        """Take the bytes that are to be written to the peer, in this order."""
+        """Take the next bytes that are to be written to the peer, in this order, until there are none."""
         data = self._h2.data_to_send()
         if self._extra:
-            data, self._extra = data + self._extra, b""
+            data, self._extra = self._extra + data, b""
+        if self._output:
+            self._output = 0
+            self._flush()
         return data
+
+    def take_events(self) -> list[Event]:
+        """Take the events that our own steps and :meth:`data_to_send` have caused; look here after each of them."""
+        events, self._events = self._events, []
+        return events
 
     def receive_data(self, data: bytes, now: float) -> List[Event]:
         """Take bytes from the peer.
@@ -130,7 +142,8 @@ class Connection:
         except Exception as error:  # h2 and hyperframe meet hostile bytes with more than their own errors
             self._send_goaway(ErrorCodes.INTERNAL_ERROR, "")
             events += self._end(ErrorCodes.INTERNAL_ERROR, f"the peer sent what h2 cannot read: {error!r}")
-        return events + self._flush()
+        self._flush()
+        return events + self.take_events()
 
     def receive_eof(self) -> List[Event]:
         """Take the end of the peer's bytes."""
@@ -383,17 +396,17 @@ class Connection:
         except KeyError:
             raise LocalProtocolError(f"there is no running call on stream {stream_id}") from None
 
-    def _flush(self) -> List[Event]:
+    def _flush(self) -> None:
         if self._ended is not None:
-            return []
-        before = self._outbox.frames_sent
-        drained: List[Event] = []
-        for stream_id, has_ended in self._outbox.flush():
-            drained.append(SendBufferDrained(stream_id))
+            return
+        outbox = self._outbox
+        frames, sent = outbox.frames_sent, outbox.bytes_sent
+        for stream_id, has_ended in outbox.flush(MAX_OUTPUT - self._output):
+            self._events.append(SendBufferDrained(stream_id))
             if has_ended and not self._client_side:
                 self._finish(stream_id)
-        self._budget.earn(4 * (self._outbox.frames_sent - before))
-        return drained
+        self._output += outbox.bytes_sent - sent
+        self._budget.earn(4 * (outbox.frames_sent - frames))
 
     def _finish(self, stream_id: int) -> None:
         """Our trailers are out: the call is over, whatever the client still sends (RFC 9113 §8.1)."""
@@ -415,7 +428,7 @@ class Connection:
         """Made by hand: h2 would close the connection with it, and running calls are to finish."""
         last = self._last_inbound if last_stream_id is None else last_stream_id
         frame = GoAwayFrame(0, last_stream_id=last, error_code=int(error_code), additional_data=debug.encode()[:256])
-        self._extra = self._h2.data_to_send() + self._extra + frame.serialize()
+        self._extra += self._h2.data_to_send() + frame.serialize()
 
 
 HANDLERS: Mapping[type, Callable[[Connection, Any], List[Event]]] = {

@@ -62,7 +62,7 @@ class Outbox:
         """Make all the frames that the windows allow; return (stream, it has sent its end) for each one emptied."""
         emptied: List[Tuple[int, bool]] = []
         turn = deque(self._queues)
-        while turn:
+        while turn and self.bytes_sent < until:
             stream_id = turn.popleft()
             queue = self._queues[stream_id]
             if self._send_frame(stream_id, queue):
@@ -96,6 +96,7 @@ class Outbox:
         is_last = queue.end_stream and queue.trailers is None and not queue.chunks
         self._h2.send_data(stream_id, chunk[:size], end_stream=is_last)
         self.frames_sent += 1
+        self.bytes_sent += size
         return bool(queue.chunks) or queue.trailers is not None
 
     def _send_end(self, stream_id: int, queue: _Queue) -> None:

@@ -1,0 +1,418 @@
+"""One thread that waits for everybody: sockets, timers, dials, and work handed over by other threads.
+
+Floor 3, transport: imports the standard library and ``wait``.
+
+The rules that keep it simple:
+
+- One lock guards everything that the driver drives: connections, calls, channels.  The driver holds it while it
+  handles what happened, and lets go of it while it waits and while it runs the application's callbacks.
+- Sockets never block.  The only blocking call is the selector's, and it is bounded by the next timer.
+- The thread starts at the first need, is a daemon where the interpreter allows it, and is gone in a forked child, where
+  the next need starts another one.
+- Where no thread can be started (an interpreter that shuts down), whoever waits turns the loop himself.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+import weakref
+from collections import deque
+from typing import Any, Callable, Protocol, TypeVar
+
+from .wait import Clock, Step
+
+__all__ = ["Driver", "Timer", "Watched"]
+
+logger = logging.getLogger("puremux")
+
+IDLE_WAIT = 60.0  # seconds; the longest a turn waits, so that a lost wake-up is a delay and not a hang
+ORPHAN_WAIT = 0.2  # seconds; where the thread is no daemon, how often it looks whether the program has ended
+
+T = TypeVar("T")
+
+
+class Watched(Protocol):
+    """Something with a file descriptor that the driver watches."""
+
+    def fileno(self) -> int:
+        """The descriptor; -1 once closed."""
+
+    def events(self) -> int:
+        """What to watch for now: ``selectors.EVENT_READ | selectors.EVENT_WRITE``, or 0."""
+
+    def ready(self) -> None:
+        """Something that was watched for may be possible now.  Runs on the driver, under its lock."""
+
+
+class Timer:
+    """A callback that is due at a time; ``cancel`` takes it back."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Never run the callback, if it has not run yet."""
+        self.callback = None
+
+
+class Driver:
+    """A selector loop on a thread of its own.
+
+    Args:
+        name: the thread's name.
+        clock: seconds, as ``time.monotonic``.
+    """
+
+    def __init__(self, name: str = "puremux", clock: Clock = time.monotonic) -> None:
+        self.name = name
+        self.clock = clock
+        self._fork_listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
+        self._sequence = itertools.count()
+        self._reset()
+        _DRIVERS.add(self)
+
+    def _reset(self) -> None:
+        self.lock = threading.RLock()
+        """Guards whatever is driven; hold it to touch a connection, a call or a channel."""
+        self._selector = selectors.DefaultSelector()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._selector.register(self._wake_in, selectors.EVENT_READ, None)
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._soon: deque[Callable[[], None]] = deque()
+        self._unlocked: deque[Callable[[], None]] = deque()
+        self._watched: dict[Watched, tuple[int, int]] = {}  # what the selector knows: descriptor and events
+        self._changed: set[Watched] = set()
+        self._thread: threading.Thread | None = None
+        self._turning: int | None = None  # the thread that turns the loop
+        self._awake = False
+        self._closed = False
+
+    # Handing work over, from any thread
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` on the driver, under the lock, as soon as possible."""
+        self._soon.append(callback)
+        self.wake()
+
+    def call_unlocked(self, callback: Callable[[], None]) -> None:
+        """Run the application's ``callback`` on the driver, without the lock: it may do as it likes."""
+        self._unlocked.append(callback)
+        self.wake()
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Run ``callback`` on the driver, under the lock, when the clock shows ``when`` seconds."""
+        timer = Timer(callback)
+        with self.lock:
+            is_next = not self._timers or when < self._timers[0][0]
+            heapq.heappush(self._timers, (when, next(self._sequence), timer))
+        if is_next:
+            self.wake()
+        return timer
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Run ``callback`` on the driver, under the lock, in ``delay`` seconds."""
+        return self.call_at(self.clock() + delay, callback)
+
+    def watch(self, watched: Watched) -> None:
+        """Watch, or look again at what ``watched.events()`` says."""
+        with self.lock:
+            self._changed.add(watched)
+        self.wake()
+
+    def forget(self, watched: Watched) -> None:
+        """Stop watching, before the descriptor is closed.  On the driver only."""
+        self._changed.discard(watched)
+        known = self._watched.pop(watched, None)
+        if known is not None:
+            try:
+                self._selector.unregister(known[0])
+            except (KeyError, ValueError, OSError):
+                pass  # it was closed first, and the selector has noticed
+
+    def run(self, step: Step[T], done: Callable[[T | None, BaseException | None], None]) -> Task:
+        """Run a step of dialling; ``done(result, error)`` is called on the driver, under the lock, at its end."""
+        task = Task(self, step, done)
+        self.call_soon(task.resume)
+        return task
+
+    def on_fork(self, listener: Callable[[], None]) -> None:
+        """Call a bound method in a forked child, after the driver has begun anew; it is held weakly."""
+        self._fork_listeners.append(weakref.WeakMethod(listener))
+
+    def wake(self) -> None:
+        """Make the driver look at what is new.  Starts its thread if there is none."""
+        if self._turning == threading.get_ident() or self._closed:
+            return
+        if self._thread is None and not self._start():
+            return
+        if not self._awake:
+            self._awake = True
+            try:
+                self._wake_out.send(b"\0")
+            except OSError:
+                pass  # full: it is awake already; closed: the driver has stopped
+
+    def wait_for(self, condition: threading.Condition, predicate: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until ``predicate()`` holds; ``condition`` is on the driver's lock, which the caller holds.
+
+        On the driver's own thread, and where no thread can be started, this turns the loop instead.
+
+        Args:
+            timeout: seconds, or None to wait as long as it takes (a call without deadline).
+        """
+        until = None if timeout is None else self.clock() + timeout
+        while not predicate():
+            left = IDLE_WAIT if until is None else until - self.clock()
+            if left <= 0:
+                return False
+            if self._turning == threading.get_ident() or (self._thread is None and not self._start()):
+                self._turn_unlocked(left)
+            else:
+                condition.wait(min(left, IDLE_WAIT))
+        return True
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Stop the thread and close what the driver itself has opened; what it watched is its owners' to close."""
+        with self.lock:
+            if self._closed:
+                return
+            thread = self._thread
+            self.wake()
+            self._closed = True
+        if thread is None:
+            self._finish()
+        elif thread is not threading.current_thread():
+            thread.join(timeout)
+
+    # The loop
+
+    def _start(self) -> bool:
+        with self.lock:
+            if self._thread is not None:
+                return True
+            for daemon in (True, False):  # some subinterpreters allow no daemon threads
+                thread = threading.Thread(target=self._run, name=self.name, daemon=daemon)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    continue
+                self._thread = thread
+                return True
+        return False
+
+    def _run(self) -> None:
+        longest = IDLE_WAIT if threading.current_thread().daemon else ORPHAN_WAIT
+        selector = self._selector
+        try:
+            while not self._closed and self._selector is selector and self._program_runs():
+                self._turn(longest)
+        finally:
+            if self._selector is selector:
+                self._finish()
+
+    def _program_runs(self) -> bool:
+        return threading.current_thread().daemon or threading.main_thread().is_alive()
+
+    def _turn(self, longest: float) -> None:
+        with self.lock:
+            self._turning = threading.get_ident()
+            self._awake = False  # before looking for work: what comes after the look sends a byte
+            self._update_selector()
+            timeout = self._time_to_wait(longest)
+        ready = self._selector.select(timeout)
+        with self.lock:
+            self._awake = True
+            for key, _ in ready:
+                self._guarded(self._drain_wakes if key.data is None else key.data.ready)
+            self._run_timers()
+            for _ in range(len(self._soon)):
+                self._guarded(self._soon.popleft())
+        for _ in range(len(self._unlocked)):
+            self._guarded(self._unlocked.popleft())
+
+    def _turn_unlocked(self, longest: float) -> None:
+        """A turn on a thread that holds the lock once."""
+        before = self._turning
+        self.lock.release()
+        try:
+            self._turn(longest)
+        finally:
+            self.lock.acquire()
+            self._turning = before
+
+    def _time_to_wait(self, longest: float) -> float:
+        if self._soon or self._unlocked:
+            return 0.0
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return longest
+        return max(0.0, min(longest, self._timers[0][0] - self.clock()))
+
+    def _run_timers(self) -> None:
+        now = self.clock()
+        while self._timers and self._timers[0][0] <= now:
+            callback = heapq.heappop(self._timers)[2].callback
+            if callback is not None:
+                self._guarded(callback)
+
+    def _update_selector(self) -> None:
+        changed, self._changed = self._changed, set()
+        for watched in changed:
+            wanted = (watched.fileno(), watched.events())
+            if self._watched.get(watched) == wanted:
+                continue
+            self.forget(watched)
+            if wanted[0] >= 0 and wanted[1]:
+                self._selector.register(*wanted, watched)
+                self._watched[watched] = wanted
+
+    def _drain_wakes(self) -> None:
+        try:
+            while len(self._wake_in.recv(4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass
+
+    def _guarded(self, callback: Callable[[], Any]) -> None:
+        """An error in one callback must not stop what the others need."""
+        try:
+            callback()
+        except Exception:
+            logger.exception("puremux: an error that should not happen, in %r", callback)
+
+    def _finish(self) -> None:
+        """The last turn: what was handed over is done, mostly the closing of sockets."""
+        with self.lock:
+            self._turning = threading.get_ident()
+            while self._soon:
+                self._guarded(self._soon.popleft())
+        while self._unlocked:
+            self._guarded(self._unlocked.popleft())
+        self._release()
+
+    def _release(self) -> None:
+        self._selector.close()
+        self._wake_in.close()
+        self._wake_out.close()
+
+    # Fork
+
+    def _after_fork_in_child(self) -> None:
+        was_closed = self._closed
+        self._release()  # closes our descriptors only; the parent's selector and sockets stay as they are
+        self._reset()
+        self._closed = was_closed
+        for reference in self._fork_listeners:
+            listener = reference()
+            if listener is not None:
+                listener()
+
+
+class Task:
+    """A step that the driver runs; ``cancel`` closes it, and whatever it has opened."""
+
+    def __init__(self, driver: Driver, step: Step[T], done: Callable[[T | None, BaseException | None], None]) -> None:
+        self._driver = driver
+        self._step: Step[Any] | None = step
+        self._done: Callable[[Any, BaseException | None], None] = done
+        self._watches: list[_StepSocket] = []
+        self._timer: Timer | None = None
+
+    def cancel(self) -> None:
+        """Give the step up; ``done`` is not called.  From any thread."""
+        self._driver.call_soon(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._step is not None:
+            step, self._step = self._step, None
+            self._stop_waiting()
+            step.close()
+
+    def resume(self) -> None:
+        """Let the step take its next move.  Runs on the driver, under the lock."""
+        if self._step is None:
+            return
+        self._stop_waiting()
+        try:
+            wait = next(self._step)
+        except StopIteration as stop:
+            self._step = None
+            self._done(stop.value, None)
+            return
+        except Exception as error:
+            self._step = None
+            self._done(None, error)
+            return
+        for sock in {*wait.reading, *wait.writing}:
+            events = selectors.EVENT_READ * (sock in wait.reading) | selectors.EVENT_WRITE * (sock in wait.writing)
+            watch = _StepSocket(sock, events, self)
+            self._watches.append(watch)
+            self._driver.watch(watch)
+        self._timer = self._driver.call_at(wait.until, self.resume)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for watch in self._watches:
+            watch.stop()
+        self._watches = []
+
+
+class _StepSocket:
+    """One socket of a step's ``Wait``."""
+
+    def __init__(self, sock: socket.socket, events: int, task: Task) -> None:
+        self._descriptor = sock.fileno()
+        self._events = events
+        self._task = task
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def events(self) -> int:
+        return self._events
+
+    def ready(self) -> None:
+        if self._events:
+            self._task.resume()
+
+    def stop(self) -> None:
+        self._events = 0
+        self._task._driver.forget(self)
+
+
+_DRIVERS: weakref.WeakSet[Driver] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for driver in list(_DRIVERS):
+        driver.lock.acquire(timeout=1.0)  # so that the child does not inherit half a change; bounded all the same
+
+
+def _after_fork_in_parent() -> None:
+    for driver in list(_DRIVERS):
+        try:
+            driver.lock.release()
+        except RuntimeError:
+            pass  # it was not acquired in time, or was made meanwhile
+
+
+def _after_fork_in_child() -> None:
+    for driver in list(_DRIVERS):
+        driver._after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )

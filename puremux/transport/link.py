@@ -1,0 +1,144 @@
+"""A connection in use: moves bytes between a byte stream and a protocol connection, and hands on what happens.
+
+Floor 3, transport: imports driver, stream, protocol and errors.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from ..errors import TransportError
+from ..protocol.connection import Connection
+from ..protocol.events import Event
+from .driver import Driver
+from .stream import ByteStream
+
+__all__ = ["Link"]
+
+READ_SIZE = 64 * 1024
+READS_A_TURN = 16  # then the other connections have their turn
+
+Tap = Callable[[str, bytes], None]
+"""Told every piece of bytes that went by: ``"sent"`` or ``"received"``, and the bytes."""
+
+
+class Link:
+    """One socket and the protocol connection that it carries.
+
+    Every method is called under the driver's lock, and may be called from any thread, so that a caller's bytes leave
+    at once if the socket takes them; what is left over is the driver's to send.
+
+    Args:
+        handle: gets each event, in order, under the lock.
+        tap: sees the bytes as they are on the wire (inside TLS).
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        stream: ByteStream,
+        connection: Connection,
+        handle: Callable[[Event], None],
+        tap: Tap | None = None,
+    ) -> None:
+        self.connection = connection
+        self._driver = driver
+        self._stream = stream
+        self._handle = handle
+        self._tap = tap
+        self._unsent = memoryview(b"")
+        self._closed = False
+        self._watched_events = 0
+        connection.initiate()
+
+    # Watched by the driver
+
+    def fileno(self) -> int:
+        """The socket's descriptor; -1 once closed."""
+        return self._stream.fileno()
+
+    def events(self) -> int:
+        """What the driver is to watch for."""
+        self._watched_events = 0 if self._closed else self._stream.events(True, bool(self._unsent))
+        return self._watched_events
+
+    def ready(self) -> None:
+        """Read what has come, send what is left.  On the driver."""
+        if self._closed:
+            return
+        try:
+            self._receive()
+        except TransportError as error:
+            self._dispatch(self.connection.lose(error.message))
+        self.flush()
+
+    # For those who use the connection
+
+    def flush(self) -> None:
+        """Write what the protocol connection has to send, as far as the socket takes it."""
+        try:
+            while not self._closed and self._send_some():
+                pass
+        except TransportError as error:
+            self._unsent = memoryview(b"")
+            # Not at once: the caller is in the middle of a step of his own.
+            self._driver.call_soon(lambda: self._dispatch(self.connection.lose(error.message)))
+        self._dispatch(self.connection.take_events())
+        if self.connection.has_ended and not self._unsent:
+            self.close()
+        elif not self._closed and self._stream.events(True, bool(self._unsent)) != self._watched_events:
+            self._driver.watch(self)
+
+    def close(self) -> None:
+        """Close the socket, without another word; the calls that are left end as UNAVAILABLE."""
+        if not self._closed:
+            self._closed = True
+            self._dispatch(self.connection.lose("the connection was closed on this side"))
+            self._driver.call_soon(self._close_socket)
+
+    def abandon(self) -> None:
+        """Close our copy of a socket that belongs to the parent process.  In a forked child."""
+        self._closed = True
+        self._stream.close()
+
+    @property
+    def backlog(self) -> int:
+        """Bytes made but not taken by the socket."""
+        return len(self._unsent)
+
+    # Inside
+
+    def _receive(self) -> None:
+        for _ in range(READS_A_TURN):
+            data = self._stream.receive(READ_SIZE)
+            if data is None:
+                return
+            if not data:
+                self._dispatch(self.connection.receive_eof())
+                return
+            if self._tap is not None:
+                self._tap("received", data)
+            self._dispatch(self.connection.receive_data(data, self._driver.clock()))
+            if self._closed or self.connection.has_ended:
+                return
+        self._driver.call_soon(self.ready)  # TLS may hold decrypted bytes that no selector reports
+
+    def _send_some(self) -> bool:
+        """Whether another round may send more."""
+        if not self._unsent:
+            self._unsent = memoryview(self.connection.data_to_send())
+        if not self._unsent:
+            return False
+        sent = self._stream.send(self._unsent)
+        if self._tap is not None and sent:
+            self._tap("sent", bytes(self._unsent[:sent]))
+        self._unsent = self._unsent[sent:]
+        return not self._unsent
+
+    def _dispatch(self, events: list[Event]) -> None:
+        for event in events:
+            self._handle(event)
+
+    def _close_socket(self) -> None:
+        self._driver.forget(self)
+        self._stream.close()
