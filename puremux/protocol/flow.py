@@ -37,6 +37,7 @@ class Outbox:
         self._h2 = h2
         self._queues: Dict[int, _Queue] = {}
         self.frames_sent = 0
+        self.bytes_sent = 0
 
     def add(self, stream_id: int, data: bytes) -> None:
         """Queue the bytes of a framed message."""
@@ -58,8 +59,13 @@ class Outbox:
         queue = self._queues.get(stream_id)
         return queue.size if queue else 0
 
-    def flush(self) -> List[Tuple[int, bool]]:
-        """Make all the frames that the windows allow; return (stream, it has sent its end) for each one emptied."""
+    def flush(self, room: int) -> List[Tuple[int, bool]]:
+        """Make the frames that the windows allow, about ``room`` bytes of them.
+
+        Returns:
+            (stream, whether it has sent its end) for each stream that is emptied.
+        """
+        until = self.bytes_sent + room
         emptied: List[Tuple[int, bool]] = []
         turn = deque(self._queues)
         while turn and self.bytes_sent < until:
