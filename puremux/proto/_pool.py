@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.message import Message
 
 __all__ = ["POOL", "add_file", "enum_wrapper", "message_class"]
 
@@ -40,10 +41,14 @@ def enum_wrapper(file: FileDescriptor, name: str) -> Any:
 
 
 def _build(descriptor: Descriptor, module: str, qualname: str) -> Any:
-    """Tell a class and those nested in it where they live, so that they can be pickled."""
+    """Make the class of a message and of those nested in it, and tell each where it lives."""
     cls: Any = _class_for(descriptor)
-    cls.__module__, cls.__qualname__ = module, qualname
+    cls.__module__, cls.__qualname__, cls.__reduce__ = module, qualname, _reduce
     for nested in descriptor.nested_types:
-        if not nested.GetOptions().map_entry:  # protoc makes an entry message up for each map field
-            setattr(cls, nested.name, _build(nested, module, f"{qualname}.{nested.name}"))
+        setattr(cls, nested.name, _build(nested, module, f"{qualname}.{nested.name}"))
     return cls
+
+
+def _reduce(message: Message) -> tuple[Any, ...]:
+    """How a message is pickled.  protobuf's own way looks a nested class up in the pool that ours are not in."""
+    return type(message), (), message.__getstate__()
