@@ -59,6 +59,7 @@ class Connection:
         connection_window: the same for all calls together.
         max_concurrent_streams: calls that a client may have open here at once (server's role).
         limits: what the peer may ask before the connection is ended.
+        peer: how sentences about the end of the connection name the other end, such as its address.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class Connection:
         connection_window: int = 4 * 1024 * 1024,
         max_concurrent_streams: int = 100,
         limits: Limits = Limits(),
+        peer: str = "",
     ) -> None:
+        self._peer = peer
         self._h2 = _new_h2(client_side, limits, stream_window, max_concurrent_streams)
         self._client_side = client_side
         self._max_length = max_receive_message_length
@@ -417,6 +420,7 @@ class Connection:
     def _end(self, error_code: int, reason: str) -> List[Event]:
         if self._ended is not None:
             return []
+        reason = f"{self._peer}: {reason}" if self._peer else reason
         self._ended = ConnectionEnded(int(error_code), reason)
         events: List[Event] = []
         for call in list(self._calls.values()):
