@@ -24,7 +24,9 @@ from typing import NoReturn, Optional, Tuple, Union
 
 from ..errors import AddressError
 
-__all__ = ["Address", "HostPort", "UnixSocket", "parse_address"]
+__all__ = ["Address", "HostPort", "IpAddress", "UnixSocket", "parse_address"]
+
+IpAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract")
 
@@ -42,7 +44,7 @@ class HostPort:
     """From 1 to 65,535."""
 
     @property
-    def ip(self) -> Optional[Union[ipaddress.IPv4Address, ipaddress.IPv6Address]]:
+    def ip(self) -> Optional[IpAddress]:
         """The IP address, without its zone; None for a name."""
         try:
             return ipaddress.ip_address(self.host.partition("%")[0])
