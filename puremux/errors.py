@@ -15,7 +15,9 @@ Floor 1, words: imports status only.  Errors hold plain values, so they pickle a
     │   ├── ConnectError          nothing accepts there, or not in time
     │   ├── ProxyError            the HTTP CONNECT proxy in between refused
     │   └── TlsError              the handshake failed, the certificate does not fit, or ALPN is not h2
-    └── RpcError              a call ended with a status other than OK
+    ├── RpcError              a call ended with a status other than OK
+    ├── FutureTimeoutError    a future's answer did not come in the time given (also a TimeoutError)
+    └── FutureCancelledError  a future was cancelled before its answer came
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from .status import StatusCode
 __all__ = [
     "AddressError",
     "ConnectError",
+    "FutureCancelledError",
+    "FutureTimeoutError",
     "LocalProtocolError",
     "MessageError",
     "Metadata",
@@ -146,3 +150,11 @@ class RpcError(PuremuxError):
 
     def __str__(self) -> str:
         return f"{self.code().name}: {self.details()}" if self.details() else self.code().name
+
+
+class FutureTimeoutError(PuremuxError, TimeoutError):
+    """A future's answer did not come in the time that the caller was ready to wait (grpc.FutureTimeoutError)."""
+
+
+class FutureCancelledError(PuremuxError):
+    """A future was cancelled before its answer came (grpc.FutureCancelledError)."""

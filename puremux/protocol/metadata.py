@@ -18,6 +18,7 @@ from ..errors import Metadata, RemoteProtocolError
 
 __all__ = [
     "CONTENT_TYPE",
+    "check_path",
     "HeaderList",
     "decode_message",
     "decode_metadata",
@@ -177,6 +178,16 @@ def is_grpc_content_type(value: Optional[bytes]) -> bool:
     return value[len(CONTENT_TYPE) : len(CONTENT_TYPE) + 1] in (b"", b"+", b";")
 
 
+def check_path(path: str) -> None:
+    """See that a method path can be sent.
+
+    Raises:
+        ValueError: it is not of the form ``/package.Service/Method``, in printable ASCII without spaces.
+    """
+    if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
+        raise ValueError(f"method path {path!r} is not of the form /package.Service/Method")
+
+
 def request_headers(
     path: str,
     *,
@@ -200,8 +211,7 @@ def request_headers(
         ValueError, TypeError: the path or the metadata cannot be sent; see :func:`encode_metadata`.
     Source: gRPC PROTOCOL-HTTP2.md, "Requests", Request-Headers.
     """
-    if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
-        raise ValueError(f"method path {path!r} is not of the form /package.Service/Method")
+    check_path(path)
     headers: HeaderList = [
         (b":method", b"POST"),
         (b":scheme", scheme.encode("ascii")),

@@ -5,6 +5,7 @@ Floor 3, transport: imports driver, stream, protocol and errors.
 
 from __future__ import annotations
 
+import functools
 from typing import Callable
 
 from ..errors import TransportError
@@ -69,8 +70,9 @@ class Link:
         try:
             self._receive()
         except TransportError as error:
-            self._dispatch(self.connection.lose(error.message))
-        self.flush()
+            self._lose(error.message)
+        else:
+            self.flush()
 
     # For those who use the connection
 
@@ -82,7 +84,7 @@ class Link:
         except TransportError as error:
             self._unsent = memoryview(b"")
             # Not at once: the caller is in the middle of a step of his own.
-            self._driver.call_soon(lambda: self._dispatch(self.connection.lose(error.message)))
+            self._driver.call_soon(functools.partial(self._lose, error.message))
         self._dispatch(self.connection.take_events())
         if self.connection.has_ended and not self._unsent:
             self.close()
@@ -134,6 +136,10 @@ class Link:
             self._tap("sent", bytes(self._unsent[:sent]))
         self._unsent = self._unsent[sent:]
         return not self._unsent
+
+    def _lose(self, reason: str) -> None:
+        self._dispatch(self.connection.lose(reason))
+        self.close()
 
     def _dispatch(self, events: list[Event]) -> None:
         for event in events:

@@ -1,0 +1,446 @@
+"""One call from the caller's side: send, receive, half-close, cancel, and a deadline that holds whatever happens.
+
+Floor 3, I/O: imports transport, protocol, errors and status.
+Spec: gRPC PROTOCOL-HTTP2.md; the methods that a finished call has are grpcio's (grpc.Call, grpc.RpcContext).
+
+:class:`CallBase` is what the channel deals with; it tells what happens by hooks, which run under the driver's lock.
+:class:`Call` waits on it, for people and threads.  The exporter has its own, which never waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Callable, Iterator, Protocol
+
+from .errors import LocalProtocolError, Metadata, RpcError
+from .protocol.connection import Connection
+from .protocol.events import CallEnded, Event, HeadersReceived, MessageReceived, SendBufferDrained
+from .protocol.framing import COMPRESSORS
+from .protocol.metadata import check_path, encode_metadata
+from .status import StatusCode
+from .transport.driver import Driver, Timer
+
+__all__ = ["Call", "CallBase", "Caller", "Carrier"]
+
+HIGH_WATER = 256 * 1024  # bytes of unsent messages at which send() waits
+RETRY_BUFFER = 256 * 1024  # bytes of messages kept so that a call which no server took can be made again
+MAX_ATTEMPTS = 5  # for such a call
+
+
+class Caller(Protocol):
+    """What a call needs of its channel."""
+
+    driver: Driver
+    max_send_message_length: int | None
+
+    def start_call(self, call: CallBase) -> None:
+        """Give the call a connection, now or when there is one; under the driver's lock."""
+
+    def forget_call(self, call: CallBase) -> None:
+        """The call, which may still wait for a connection, is over; under the driver's lock."""
+
+    def explain_waiting(self) -> str:
+        """Why a call still has no connection, as half a sentence."""
+
+
+class Carrier(Protocol):
+    """What a call needs of the connection it runs on; under the driver's lock."""
+
+    connection: Connection
+
+    def open(self, call: CallBase) -> int:
+        """Open the call's stream and return its id."""
+
+    def reset(self, stream_id: int) -> None:
+        """Give the call up, and tell the server."""
+
+    def flush(self) -> None:
+        """Write what the connection has to send."""
+
+
+class CallBase:
+    """A call's life: wait for a connection, run on it, perhaps be made again on another, end once.
+
+    Args:
+        path: ``/package.Service/Method``.
+        metadata: the caller's own; keys in lower case.
+        timeout: seconds until the call ends as DEADLINE_EXCEEDED, connecting included; None for no deadline.
+        wait_for_ready: wait through failed connections instead of ending as UNAVAILABLE.
+        compression: ``gzip``, ``deflate``, or None to send messages as they are.
+        may_retry: make the call again when it is certain that no server's application saw it.
+    Raises:
+        ValueError, TypeError: the path, the metadata or the compression cannot be sent.
+    """
+
+    def __init__(
+        self,
+        channel: Caller,
+        path: str,
+        *,
+        metadata: Metadata = (),
+        timeout: float | None = None,
+        wait_for_ready: bool = False,
+        compression: str | None = None,
+        may_retry: bool = True,
+    ) -> None:
+        if compression not in (None, "identity", *COMPRESSORS):
+            raise ValueError(f"compression {compression!r} is not one of {', '.join(COMPRESSORS)}")
+        self.path = path
+        self.metadata = tuple(metadata)
+        self.timeout = timeout
+        self.wait_for_ready = wait_for_ready
+        self.encoding = compression or "identity"
+        self.ended: CallEnded | None = None
+        self.stream_id = 0
+        self.session: Carrier | None = None
+        self._channel = channel
+        self._driver = channel.driver
+        self._may_retry = may_retry
+        self._attempts = 0
+        self._messages: list[bytes] = []  # sent by the caller, kept until they cannot be needed again
+        self._kept = 0
+        self._half_closed = False
+        self._deadline = None if timeout is None else self._driver.clock() + timeout
+        self._timer: Timer | None = None
+        check_path(path)
+        encode_metadata(self.metadata)
+
+    # For the caller, under the driver's lock
+
+    def start(self) -> None:
+        """Ask the channel for a connection.  The deadline runs from the call's making."""
+        if self._deadline is not None:
+            self._timer = self._driver.call_at(self._deadline, self._expire)
+        self._channel.start_call(self)
+
+    def send_message(self, payload: bytes, *, end: bool = False) -> None:
+        """Send one message, or keep it until there is a connection.
+
+        Args:
+            end: half-close behind it.
+        Raises:
+            LocalProtocolError: the call is over, or half-closed.
+        """
+        if self.ended is not None or self._half_closed:
+            raise LocalProtocolError("the call is over" if self.ended else "the call is half-closed already")
+        limit = self._channel.max_send_message_length
+        if limit is not None and len(payload) > limit:
+            sentence = f"a message of {len(payload)} bytes is larger than the limit of {limit} (max_send_message_length)"
+            self.end(StatusCode.RESOURCE_EXHAUSTED, sentence)
+            return
+        self._half_closed = end
+        if self.session is None or self._may_retry:
+            self._keep(payload)
+        if self.session is not None:
+            self.session.connection.send_message(self.stream_id, payload, encoding=self.encoding, end=end)
+            self.session.flush()
+
+    def half_close(self) -> None:
+        """Say that no more messages come from us.  Nothing happens if that is said, or the call over."""
+        if self.ended is None and not self._half_closed:
+            self._half_closed = True
+            if self.session is not None:
+                self.session.connection.half_close(self.stream_id)
+                self.session.flush()
+
+    def message_taken(self) -> None:
+        """Let the server send more, since one of its messages has been taken."""
+        if self.session is not None and self.ended is None:
+            self.session.connection.message_taken(self.stream_id)
+            self.session.flush()
+
+    def end(self, code: StatusCode, details: str) -> None:
+        """End the call from our side with this status, and tell the server by RST_STREAM."""
+        if self.ended is None:
+            if self.session is not None:
+                self.session.reset(self.stream_id)
+            self._finish(CallEnded(self.stream_id, code, details))
+
+    @property
+    def pending(self) -> int:
+        """Bytes of messages that the server's flow-control windows have not let out yet."""
+        if self.session is None:
+            return sum(map(len, self._messages))
+        return self.session.connection.pending(self.stream_id)
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the deadline, or None without one."""
+        return None if self._deadline is None else self._deadline - self._driver.clock()
+
+    # For the channel, under the driver's lock
+
+    def begin(self, session: Carrier) -> None:
+        """Run on this connection: HEADERS, and what the caller has sent so far, in one write."""
+        self._attempts += 1
+        self.session = session
+        self.stream_id = session.open(self)
+        messages = self._messages
+        if not self._may_retry:
+            self._messages = []
+        for index, payload in enumerate(messages):
+            end = self._half_closed and index == len(messages) - 1
+            session.connection.send_message(self.stream_id, payload, encoding=self.encoding, end=end)
+        if self._half_closed and not messages:
+            session.connection.half_close(self.stream_id)
+        self.opened()
+
+    def handle(self, event: Event) -> None:
+        """Take an event of the call's stream."""
+        if self.ended is not None:
+            return
+        if isinstance(event, MessageReceived):
+            self._stop_keeping()
+            self.message_received(event.payload)
+        elif isinstance(event, HeadersReceived):
+            self._stop_keeping()
+            self.headers_received(event.metadata)
+        elif isinstance(event, SendBufferDrained):
+            self.drained()
+        elif isinstance(event, CallEnded):
+            self._handle_end(event)
+
+    def _handle_end(self, ended: CallEnded) -> None:
+        self.session, self.stream_id = None, 0
+        if ended.unprocessed and self._may_retry and self._attempts < MAX_ATTEMPTS:
+            self._channel.start_call(self)
+        else:
+            self._finish(self.judge(ended))
+
+    def _finish(self, ended: CallEnded) -> None:
+        self.ended = ended
+        self._messages = []
+        if self._timer is not None:
+            self._timer.cancel()
+        self._channel.forget_call(self)
+        self.call_ended(ended)
+
+    def _expire(self) -> None:
+        waiting = "" if self.session is not None else f"; {self._channel.explain_waiting()}"
+        self.end(StatusCode.DEADLINE_EXCEEDED, f"{self.path} was not answered within {self.timeout:g} s{waiting}")
+
+    def _keep(self, payload: bytes) -> None:
+        self._messages.append(payload)
+        self._kept += len(payload)
+        if self._kept > RETRY_BUFFER and self.session is not None:
+            self._stop_keeping()
+
+    def _stop_keeping(self) -> None:
+        self._may_retry = False
+        self._messages = []
+
+    # Hooks, under the driver's lock
+
+    def judge(self, ended: CallEnded) -> CallEnded:
+        """What to make of the end that the server gave the call."""
+        return ended
+
+    def opened(self) -> None:
+        """The call runs on a connection now."""
+
+    def headers_received(self, metadata: Metadata) -> None:
+        """The server's initial metadata came."""
+
+    def message_received(self, payload: bytes) -> None:
+        """A message came; :meth:`message_taken` lets the server send more."""
+
+    def drained(self) -> None:
+        """Every message is out."""
+
+    def call_ended(self, ended: CallEnded) -> None:
+        """The call is over; nothing follows."""
+
+
+class Call(CallBase):
+    """A call for people: its methods wait, each no longer than the call's deadline.
+
+    Made by :meth:`puremux.Channel.open`.  May be used from several threads.
+
+    Args:
+        one_response: the method answers with one message; any other number is an error of the server's.
+    """
+
+    def __init__(
+        self,
+        channel: Caller,
+        path: str,
+        *,
+        metadata: Metadata = (),
+        timeout: float | None = None,
+        wait_for_ready: bool = False,
+        compression: str | None = None,
+        one_response: bool = False,
+    ) -> None:
+        super().__init__(
+            channel,
+            path,
+            metadata=metadata,
+            timeout=timeout,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
+        self._one_response = one_response
+        self._changed = threading.Condition(self._driver.lock)
+        self._received: deque[bytes] = deque()
+        self._initial_metadata: Metadata | None = None
+        self._callbacks: list[Callable[[], None]] = []
+
+    def send(self, payload: bytes, *, end: bool = False) -> None:
+        """Send one message; unless it is the last, wait while too many bytes wait for the server (flow control).
+
+        Args:
+            payload: the serialized message.
+            end: half-close behind it, which saves a frame.
+        Raises:
+            RpcError: the call is over, with a status other than OK.
+            LocalProtocolError: the call is half-closed already, or over with OK.
+        """
+        with self._driver.lock:
+            if self.ended is None or self.ended.code is StatusCode.OK:
+                self.send_message(payload, end=end)
+                self._wait(lambda: end or self.ended is not None or self.pending <= HIGH_WATER)
+            if self.ended is not None and self.ended.code is not StatusCode.OK:
+                raise self._error()
+
+    def receive(self) -> bytes | None:
+        """Wait for the next message; None when the server has sent its last one and the status is OK.
+
+        Raises:
+            RpcError: the call ended with another status.
+        """
+        with self._driver.lock:
+            self._wait(lambda: bool(self._received) or self.ended is not None)
+            if self._received:
+                payload = self._received.popleft()
+                self.message_taken()
+                return payload
+            if self.ended is not None and self.ended.code is not StatusCode.OK:
+                raise self._error()
+            return None
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            payload = self.receive()
+            if payload is None:
+                return
+            yield payload
+
+    def close_sending(self) -> None:
+        """Half-close: no more messages come from us (RFC 9113 §5.1, half-closed (local))."""
+        with self._driver.lock:
+            self.half_close()
+
+    # grpcio's words for a call (grpc.Call, grpc.RpcContext)
+
+    def cancel(self) -> bool:
+        """End the call as CANCELLED; False when it was over."""
+        with self._driver.lock:
+            was_active = self.ended is None
+            self.end(StatusCode.CANCELLED, "the call was cancelled on this side")
+            return was_active
+
+    def is_active(self) -> bool:
+        """True until the call is over."""
+        return self.ended is None
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the deadline, 0 when it is past, None without one."""
+        left = self.time_left
+        return None if left is None else max(0.0, left)
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Call ``callback()`` on the driver's thread when the call is over; False, and no call, when it is already."""
+        with self._driver.lock:
+            if self.ended is None:
+                self._callbacks.append(callback)
+            return self.ended is None
+
+    def initial_metadata(self) -> Metadata:
+        """Wait for what the server sends before its messages; empty for a trailers-only answer."""
+        with self._driver.lock:
+            self._wait(lambda: self._initial_metadata is not None or self.ended is not None)
+            return self._initial_metadata or ()
+
+    def trailing_metadata(self) -> Metadata:
+        """Wait for the end, and return the metadata that came with the status."""
+        return self.wait_for_end().trailing_metadata
+
+    def code(self) -> StatusCode:
+        """Wait for the end, and return the status code."""
+        return self.wait_for_end().code
+
+    def details(self) -> str:
+        """Wait for the end, and return the status message."""
+        return self.wait_for_end().details
+
+    def wait_until_over(self, timeout: float | None) -> bool:
+        """Wait ``timeout`` seconds at the most; whether the call is over."""
+        with self._driver.lock:
+            return self._driver.wait_for(self._changed, lambda: self.ended is not None, timeout)
+
+    def fail(self, code: StatusCode, details: str) -> None:
+        """End the call because of what the application made of it, even after a status of OK."""
+        with self._driver.lock:
+            self.end(code, details)
+            if self.ended is not None and self.ended.code is StatusCode.OK:
+                self.ended = CallEnded(self.ended.stream_id, code, details)
+
+    def wait_for_end(self) -> CallEnded:
+        """Wait until the call is over."""
+        with self._driver.lock:
+            self._wait(lambda: self.ended is not None)
+            assert self.ended is not None  # the wait has no bound of its own: the deadline ends the call
+            return self.ended
+
+    def error(self) -> RpcError | None:
+        """The call's end as an error; None while it runs, and when its status is OK."""
+        with self._driver.lock:
+            return None if self.ended is None or self.ended.code is StatusCode.OK else self._error()
+
+    # Hooks
+
+    def judge(self, ended: CallEnded) -> CallEnded:
+        """An answer of OK without its one message is none (gRPC doc/statuscodes.md, response cardinality)."""
+        if self._one_response and ended.code is StatusCode.OK and not self._received:
+            return CallEnded(ended.stream_id, StatusCode.UNIMPLEMENTED, "the server answered OK without a message")
+        return ended
+
+    def headers_received(self, metadata: Metadata) -> None:
+        """Remember the initial metadata."""
+        self._initial_metadata = metadata
+        self._changed.notify_all()
+
+    def message_received(self, payload: bytes) -> None:
+        """Keep the message for a reader."""
+        if self._one_response and self._received:
+            self.end(StatusCode.UNIMPLEMENTED, "the server answered with more than the one message of the method")
+            return
+        self._received.append(payload)
+        if not self._one_response:
+            self._changed.notify_all()
+
+    def drained(self) -> None:
+        """Let senders go on."""
+        self._changed.notify_all()
+
+    def opened(self) -> None:
+        """Let senders look again."""
+        self._changed.notify_all()
+
+    def call_ended(self, ended: CallEnded) -> None:
+        """Wake everybody, and call the callbacks without the lock."""
+        self._changed.notify_all()
+        for callback in self._callbacks:
+            self._driver.call_unlocked(callback)
+
+    def _wait(self, predicate: Callable[[], bool]) -> None:
+        # Ended by the deadline's timer; the margin covers a driver that has stopped.
+        left = self.time_left
+        if not self._driver.wait_for(self._changed, predicate, None if left is None else left + 1.0):
+            self._expire()
+
+    def _error(self) -> RpcError:
+        assert self.ended is not None
+        ended = self.ended
+        return RpcError(ended.code, ended.details, self._initial_metadata or (), ended.trailing_metadata)
