@@ -60,8 +60,9 @@ def head(module: Module) -> list[str]:
         titles, origin = [first.title], first.file.name
     else:
         titles = [f"What others here need of the package {first.file.package}.", ""]
-        titles += [f"{source.file.name}: {source.title}" for source in module.sources]
-        origin = f"{first.file.name.rpartition('/')[0]}/*.proto"
+        folder = first.file.name.rpartition("/")[0]
+        titles += [f"{source.file.name[len(folder) + 1 :]}: {source.title}" for source in module.sources]
+        origin = f"{folder}/*.proto"
     return [
         '"""' + titles[0],
         *titles[1:],
