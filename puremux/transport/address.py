@@ -20,7 +20,7 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass
-from typing import NoReturn, Optional, Tuple, Union
+from typing import NoReturn, Union
 
 from ..errors import AddressError
 
@@ -44,7 +44,7 @@ class HostPort:
     """From 1 to 65,535."""
 
     @property
-    def ip(self) -> Optional[IpAddress]:
+    def ip(self) -> IpAddress | None:
         """The IP address, without its zone; None for a name."""
         try:
             return ipaddress.ip_address(self.host.partition("%")[0])
@@ -87,7 +87,7 @@ class UnixSocket:
 class Address:
     """Where one server is; ``str()`` writes it, with its port, so that it can be read again."""
 
-    places: Tuple[Union[HostPort, UnixSocket], ...]
+    places: tuple[Union[HostPort, UnixSocket], ...]
     """One, or several that are the same server (``ipv4:`` and ``ipv6:`` lists)."""
 
     @property
@@ -156,34 +156,34 @@ class _Reader:
             self._refuse_url()
         return Address((self._host_port(text),))
 
-    def _read_dns(self, rest: str) -> Tuple[HostPort, ...]:
+    def _read_dns(self, rest: str) -> tuple[HostPort, ...]:
         if rest.startswith("//"):
             server, _, rest = rest[2:].partition("/")
             if server:
                 self._refuse(f"it names a DNS server of its own ({server}), but names are resolved by this machine")
         return (self._host_port(rest),)
 
-    def _read_ipv4(self, rest: str) -> Tuple[HostPort, ...]:
+    def _read_ipv4(self, rest: str) -> tuple[HostPort, ...]:
         return self._read_ip_list(rest, 4)
 
-    def _read_ipv6(self, rest: str) -> Tuple[HostPort, ...]:
+    def _read_ipv6(self, rest: str) -> tuple[HostPort, ...]:
         return self._read_ip_list(rest, 6)
 
-    def _read_ip_list(self, rest: str, version: int) -> Tuple[HostPort, ...]:
+    def _read_ip_list(self, rest: str, version: int) -> tuple[HostPort, ...]:
         places = tuple(self._host_port(item) for item in rest.split(","))
         for place in places:
             if place.ip is None or place.ip.version != version:
                 self._refuse(f"{place.host} is not an IPv{version} address")
         return places
 
-    def _read_unix(self, rest: str) -> Tuple[UnixSocket, ...]:
+    def _read_unix(self, rest: str) -> tuple[UnixSocket, ...]:
         if rest.startswith("//"):
             rest = rest[2:]
             if not rest.startswith("/"):
                 self._refuse('after "unix://" comes an absolute path, so there are three slashes')
         return (self._unix_socket(rest),)
 
-    def _read_unix_abstract(self, rest: str) -> Tuple[UnixSocket, ...]:
+    def _read_unix_abstract(self, rest: str) -> tuple[UnixSocket, ...]:
         if not rest:
             self._refuse("the name of the unix socket is missing")
         return (self._unix_socket("\0" + rest),)
@@ -212,7 +212,7 @@ class _Reader:
         host, colon, port = text.partition(":")
         return HostPort(self._host(host), self._port(port if colon else None))
 
-    def _port(self, text: Optional[str]) -> int:
+    def _port(self, text: str | None) -> int:
         """Read a port; None where the address has none."""
         if text is None:
             return self._default_port

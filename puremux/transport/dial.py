@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from typing import Deque, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from ..errors import ConnectError, ProxyError, TransportError
 from .address import Address
@@ -33,10 +33,10 @@ BUSY_DELAY = 0.05
 def dial(
     address: Address,
     *,
-    tls: Optional[ssl.SSLContext],
+    tls: ssl.SSLContext | None,
     until: float,
-    proxy: Optional[Proxy] = None,
-    server_name: Optional[str] = None,
+    proxy: Proxy | None = None,
+    server_name: str | None = None,
     clock: Clock = time.monotonic,
 ) -> Step[socket.socket]:
     """Make a connection to an address; the socket returned does not block.
@@ -64,9 +64,9 @@ def dial_endpoints(
     endpoints: Sequence[Endpoint],
     address: Address,
     *,
-    tls: Optional[ssl.SSLContext],
+    tls: ssl.SSLContext | None,
     until: float,
-    server_name: Optional[str] = None,
+    server_name: str | None = None,
     clock: Clock = time.monotonic,
 ) -> Step[socket.socket]:
     """Make a connection to one of the endpoints that ``resolve`` found for the address; else as ``dial``."""
@@ -77,8 +77,8 @@ def dial_endpoints(
 def _secured(
     sock: socket.socket,
     address: Address,
-    tls: Optional[ssl.SSLContext],
-    server_name: Optional[str],
+    tls: ssl.SSLContext | None,
+    server_name: str | None,
     until: float,
     clock: Clock,
 ) -> Step[socket.socket]:
@@ -128,11 +128,11 @@ class _Race:
     """Attempts to connect, of which one may win."""
 
     def __init__(self, endpoints: Sequence[Endpoint], now: float) -> None:
-        self._waiting: Deque[Endpoint] = deque(endpoints)
-        self._failures: Dict[Endpoint, int] = {}
-        self._winner: Optional[socket.socket] = None
+        self._waiting: deque[Endpoint] = deque(endpoints)
+        self._failures: dict[Endpoint, int] = {}
+        self._winner: socket.socket | None = None
         self._next_start = now
-        self.attempts: Dict[socket.socket, Endpoint] = {}
+        self.attempts: dict[socket.socket, Endpoint] = {}
         """Sockets under way, each to be watched for writing."""
 
     @property
@@ -270,7 +270,7 @@ FAILURES: Mapping[int, _Failure] = {
 
 def _explain(address: str, failures: Mapping[Endpoint, int]) -> str:
     """The sentence for a race without a winner; the advice is for the failure nearest to success."""
-    stories: List[str] = []
+    stories: list[str] = []
     advice = "check the address."
     for code in FAILURES:
         if code in failures.values():

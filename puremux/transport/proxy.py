@@ -12,7 +12,7 @@ import re
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import Mapping, NoReturn, Optional
+from typing import Mapping, NoReturn
 from urllib.parse import unquote_to_bytes
 
 from ..errors import AddressError, ProxyError
@@ -38,14 +38,14 @@ class Proxy:
     address: Address
     """Where the proxy is."""
 
-    authorization: Optional[str] = field(default=None, repr=False)
+    authorization: str | None = field(default=None, repr=False)
     """The value of Proxy-Authorization, from the user and password in the URL."""
 
     def __str__(self) -> str:
         return str(self.address)
 
 
-def proxy_for(address: Address, environ: Mapping[str, str], explicit: Optional[str] = None) -> Optional[Proxy]:
+def proxy_for(address: Address, environ: Mapping[str, str], explicit: str | None = None) -> Proxy | None:
     """Find the proxy on the way to an address; None to connect directly, as always on this machine.
 
     Args:

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 from ..errors import ResolveError
 from .address import Address, HostPort, UnixSocket
@@ -36,7 +36,7 @@ class Endpoint:
         return str(HostPort(*self.sockaddr[:2]))
 
 
-def resolve(address: Address, until: float, clock: Clock = time.monotonic) -> Step[List[Endpoint]]:
+def resolve(address: Address, until: float, clock: Clock = time.monotonic) -> Step[list[Endpoint]]:
     """Find the endpoints of an address, at least one, in the order in which to try them.
 
     IP addresses, unix sockets and ``localhost`` need no look-up.  Other names are looked up by the operating
@@ -48,7 +48,7 @@ def resolve(address: Address, until: float, clock: Clock = time.monotonic) -> St
     Raises:
         ResolveError: a name has no address, or the answer did not come in time.
     """
-    endpoints: List[Endpoint] = []
+    endpoints: list[Endpoint] = []
     for place in address.places:
         if isinstance(place, UnixSocket):
             endpoints.append(_unix_endpoint(place, address))
@@ -67,7 +67,7 @@ def _unix_endpoint(place: UnixSocket, address: Address) -> Endpoint:
     return Endpoint(socket.AF_UNIX, place.path)
 
 
-def _numeric(place: HostPort, address: Address) -> List[Endpoint]:
+def _numeric(place: HostPort, address: Address) -> list[Endpoint]:
     """Translate an IP address; the operating system does it, since it alone knows the zones of IPv6."""
     try:
         return _endpoints(socket.getaddrinfo(place.host, place.port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST))
@@ -79,7 +79,7 @@ def _numeric(place: HostPort, address: Address) -> List[Endpoint]:
         ) from error
 
 
-def _localhost(place: HostPort) -> List[Endpoint]:
+def _localhost(place: HostPort) -> list[Endpoint]:
     """Loopback whatever the DNS says (RFC 6761 §6.3), since nothing but this makes plaintext safe there."""
     endpoints = [Endpoint(socket.AF_INET, ("127.0.0.1", place.port))]
     if socket.has_ipv6:
@@ -87,7 +87,7 @@ def _localhost(place: HostPort) -> List[Endpoint]:
     return endpoints
 
 
-def _look_up(place: HostPort, address: Address, until: float, clock: Clock) -> Step[List[Endpoint]]:
+def _look_up(place: HostPort, address: Address, until: float, clock: Clock) -> Step[list[Endpoint]]:
     try:
         look_up = _LookUp(place)
     except OSError as error:  # no more files may be opened
@@ -114,7 +114,7 @@ def _look_up(place: HostPort, address: Address, until: float, clock: Clock) -> S
     return _endpoints(answer)
 
 
-ADVICE: Dict[int, str] = {
+ADVICE: dict[int, str] = {
     socket.EAI_AGAIN: "check the network and the DNS of this machine",
     socket.EAI_FAIL: "check the network and the DNS of this machine",
 }
@@ -162,13 +162,13 @@ def _started(target: Callable[[], None], daemon: bool) -> bool:
     return True
 
 
-def _endpoints(answers: List[Any]) -> List[Endpoint]:
+def _endpoints(answers: list[Any]) -> list[Endpoint]:
     return [Endpoint(int(family), sockaddr) for family, _, _, _, sockaddr in answers]
 
 
-def _interleaved(endpoints: List[Endpoint]) -> List[Endpoint]:
+def _interleaved(endpoints: list[Endpoint]) -> list[Endpoint]:
     """Let the families take turns, the first one's first; each keeps its order (RFC 8305 §4)."""
-    families: Dict[int, List[Endpoint]] = {}
+    families: dict[int, list[Endpoint]] = {}
     for endpoint in dict.fromkeys(endpoints):
         families.setdefault(endpoint.family, []).append(endpoint)
     turns = itertools.zip_longest(*families.values())

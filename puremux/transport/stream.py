@@ -16,7 +16,7 @@ import selectors
 import socket
 import ssl
 import threading
-from typing import Optional, Union
+from typing import Union
 
 from ..errors import TransportError
 from .tls import explain_tls_failure
@@ -77,7 +77,7 @@ class ByteStream:
         """
         return selectors.EVENT_READ * reading | selectors.EVENT_WRITE * writing
 
-    def receive(self, max_bytes: int) -> Optional[bytes]:
+    def receive(self, max_bytes: int) -> bytes | None:
         """Return some bytes, ``b""`` at the end of the stream, or None when nothing has come yet.
 
         Raises:
@@ -167,7 +167,7 @@ class TlsByteStream(ByteStream):
         """What to watch for; TLS may have to write before it can receive, and to read before it can send."""
         return self._to_receive * reading | self._to_send * writing
 
-    def receive(self, max_bytes: int) -> Optional[bytes]:
+    def receive(self, max_bytes: int) -> bytes | None:
         """Return some bytes, ``b""`` at the end of the stream, or None when no whole record has come yet.
 
         Raises:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from typing import Mapping, Optional
+from typing import Mapping
 
 from ..errors import TlsError
 from .wait import Clock, Step, Wait
@@ -19,7 +19,7 @@ __all__ = ["accept_handshake", "client_context", "explain_tls_failure", "handsha
 ALPN = ["h2"]
 
 
-def client_context(tls: Optional[ssl.SSLContext] = None) -> ssl.SSLContext:
+def client_context(tls: ssl.SSLContext | None = None) -> ssl.SSLContext:
     """The context a client shakes hands with: the system's trust and host names verified, or the user's own.
 
     Args:
@@ -42,7 +42,7 @@ def client_context(tls: Optional[ssl.SSLContext] = None) -> ssl.SSLContext:
     return tls
 
 
-def server_context(certfile: str, keyfile: Optional[str] = None, client_ca: Optional[str] = None) -> ssl.SSLContext:
+def server_context(certfile: str, keyfile: str | None = None, client_ca: str | None = None) -> ssl.SSLContext:
     """The context a server shakes hands with.
 
     Args:
@@ -139,7 +139,7 @@ def accept_handshake(
     return tls
 
 
-def _wrap(sock: socket.socket, context: ssl.SSLContext, address: str, server_name: Optional[str]) -> ssl.SSLSocket:
+def _wrap(sock: socket.socket, context: ssl.SSLContext, address: str, server_name: str | None) -> ssl.SSLSocket:
     try:
         return context.wrap_socket(
             sock,
@@ -147,7 +147,7 @@ def _wrap(sock: socket.socket, context: ssl.SSLContext, address: str, server_nam
             server_hostname=server_name,
             do_handshake_on_connect=False,
         )
-    except (OSError, ValueError) as error:  # ValueError: a name that TLS cannot carry
+    except (OSError, TypeError, ValueError) as error:  # the latter two: a name that TLS cannot carry
         sock.close()
         raise TlsError(address, f"TLS with {address} cannot begin: {error}.") from error
 
@@ -205,12 +205,13 @@ def explain_tls_failure(error: ssl.SSLError, address: str, server_side: bool = F
         reason = error.verify_message.rstrip(".")
         sentence = UNTRUSTED.get(error.verify_code, "The certificate of the server at {address} is refused: {reason}.")
     else:
-        reason = (error.reason or str(error)).replace("_", " ").lower()
-        sentence = _sentence(error.reason, server_side)
+        key = getattr(error, "reason", None)  # missing where Python itself raised the error
+        reason = key.replace("_", " ").lower() if key else str(error)
+        sentence = _sentence(key, server_side)
     return TlsError(address, sentence.format(address=address, reason=reason))
 
 
-def _sentence(reason: Optional[str], server_side: bool) -> str:
+def _sentence(reason: str | None, server_side: bool) -> str:
     return (TO_SERVERS if server_side else TO_CLIENTS).get(reason or "", "TLS with {address} failed: {reason}.")
 
 

@@ -14,7 +14,7 @@ import selectors
 import socket
 import time
 from dataclasses import dataclass
-from typing import Callable, Generator, Tuple, TypeVar
+from typing import Callable, Generator, TypeVar
 
 __all__ = ["Clock", "Step", "Wait", "run_blocking"]
 
@@ -29,10 +29,10 @@ class Wait:
     until: float
     """Time of the clock, in seconds, at which the step wants to be resumed at the latest."""
 
-    reading: Tuple[socket.socket, ...] = ()
+    reading: tuple[socket.socket, ...] = ()
     """Sockets to watch for something to read (or the end of the stream)."""
 
-    writing: Tuple[socket.socket, ...] = ()
+    writing: tuple[socket.socket, ...] = ()
     """Sockets to watch for room to write (or the end of a connection attempt)."""
 
 

@@ -1,0 +1,187 @@
+"""Resolving: literals at once, names on a thread, in time or not at all.  No DNS is asked: getaddrinfo is scripted."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import Any, Callable
+
+import pytest
+
+from puremux.errors import ResolveError
+from puremux.transport.address import parse_address
+from puremux.transport.resolve import Endpoint, resolve
+from puremux.transport.wait import run_blocking
+
+V4, V6 = socket.AF_INET, socket.AF_INET6
+
+
+def found(text: str, until: float) -> list[str]:
+    return [str(endpoint) for endpoint in run_blocking(resolve(parse_address(text, 80), until))]
+
+
+def answer(*sockaddrs: tuple[Any, ...]) -> list[Any]:
+    return [(V4 if len(a) == 2 else V6, socket.SOCK_STREAM, 6, "", a) for a in sockaddrs]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], None]:
+    """Have ``getaddrinfo`` do what the test says."""
+    return lambda getaddrinfo: monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.parametrize(
+    "text, endpoints",
+    [
+        pytest.param("127.0.0.1", [Endpoint(V4, ("127.0.0.1", 80))], id="IPv4"),
+        pytest.param("[::1]:81", [Endpoint(V6, ("::1", 81, 0, 0))], id="IPv6"),
+        pytest.param("[fe80::1%lo]", [Endpoint(V6, ("fe80::1", 80, 0, 1))], id="IPv6 with a zone"),
+        pytest.param(
+            "ipv4:127.0.0.1:1,127.0.0.2:2,127.0.0.1:1",
+            [Endpoint(V4, ("127.0.0.1", 1)), Endpoint(V4, ("127.0.0.2", 2))],
+            id="a list, each once",
+        ),
+        pytest.param("unix:/run/a.sock", [Endpoint(socket.AF_UNIX, "/run/a.sock")], id="unix"),
+        pytest.param("unix-abstract:a", [Endpoint(socket.AF_UNIX, "\0a")], id="unix, abstract"),
+    ],
+)
+def test_literals_are_resolved_without_waiting(text: str, endpoints: list[Endpoint], soon: float) -> None:
+    with pytest.raises(StopIteration) as stopped:
+        next(resolve(parse_address(text, 80), soon))
+    # The loopback interface has number 1 on Linux; elsewhere the zone is all that differs.
+    assert stopped.value.value == endpoints
+
+
+@pytest.mark.parametrize("text", ["localhost", "agent.localhost.", "LOCALHOST"])
+def test_localhost_is_loopback_and_nobody_is_asked(text: str, soon: float, script: Callable[..., None]) -> None:
+    script(lambda *args: pytest.fail("localhost was looked up"))
+    assert found(text, soon) == ["127.0.0.1:80", "[::1]:80"]
+
+
+def test_a_zone_that_is_not_there(soon: float) -> None:
+    with pytest.raises(
+        ResolveError, match="fe80::1%nothing means nothing on this machine .*; check the network interface"
+    ):
+        found("[fe80::1%nothing]:80", soon)
+
+
+def test_names_are_looked_up_and_the_families_take_turns(soon: float, script: Callable[..., None]) -> None:
+    asked = []
+
+    def getaddrinfo(*args: Any) -> list[Any]:
+        asked.append((threading.current_thread().name, args))
+        a, b = ("2001:db8::1", 80, 0, 0), ("2001:db8::2", 80, 0, 0)
+        return answer(a, b, b, ("192.0.2.1", 80), ("192.0.2.2", 80), ("192.0.2.3", 80))
+
+    script(getaddrinfo)
+    assert found("bücher.example", soon) == [
+        "[2001:db8::1]:80",
+        "192.0.2.1:80",
+        "[2001:db8::2]:80",
+        "192.0.2.2:80",
+        "192.0.2.3:80",
+    ]
+    assert asked == [("puremux-resolve", ("xn--bcher-kva.example", 80, 0, socket.SOCK_STREAM))]
+
+
+@pytest.mark.parametrize(
+    "error, story",
+    [
+        pytest.param(
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+            "cannot be resolved (Name or service not known); check the spelling of the name.",
+            id="no such name",
+        ),
+        pytest.param(
+            socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+            "cannot be resolved (Temporary failure in name resolution); check the network and the DNS of this machine.",
+            id="no DNS",
+        ),
+        pytest.param(UnicodeError("label too long"), "(label too long); check the spelling", id="a name too long"),
+        pytest.param(MemoryError("no memory"), "(no memory); check", id="any other error"),
+    ],
+)
+def test_why_a_name_is_not_resolved(error: Exception, story: str, soon: float, script: Callable[..., None]) -> None:
+    def getaddrinfo(*args: Any) -> list[Any]:
+        raise error
+
+    script(getaddrinfo)
+    with pytest.raises(ResolveError) as failed:
+        found("agent.example", soon)
+    assert str(failed.value).startswith("The host name agent.example in agent.example:80 ")
+    assert story in str(failed.value)
+
+
+def test_a_dns_that_does_not_answer_is_not_waited_for(script: Callable[..., None]) -> None:
+    give_up = threading.Event()
+    script(lambda *args: give_up.wait(10) and answer(("192.0.2.1", 80)))
+    began = time.monotonic()
+    try:
+        with pytest.raises(ResolveError, match="agent.example:80 was not resolved in time; check the DNS"):
+            found("agent.example", began + 0.1)
+        assert 0.1 <= time.monotonic() - began < 1
+    finally:
+        give_up.set()
+        join_look_ups()
+
+
+def test_closed_early_it_leaves_nothing_open(soon: float, script: Callable[..., None]) -> None:
+    give_up = threading.Event()
+    script(lambda *args: give_up.wait(10) and answer(("192.0.2.1", 80)))
+    step = resolve(parse_address("agent.example"), soon)
+    (done,) = next(step).reading
+    step.close()
+    assert done.fileno() == -1
+    give_up.set()
+    join_look_ups()
+
+
+def join_look_ups() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "puremux-resolve":
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    "refused, thread",
+    [
+        pytest.param({True}, "puremux-resolve", id="no daemon threads, as in a subinterpreter"),
+        pytest.param({True, False}, "MainThread", id="no threads, as at the interpreter's end"),
+    ],
+)
+def test_where_threads_cannot_be_started(
+    refused: set[bool], thread: str, soon: float, script: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real_start = threading.Thread.start
+
+    def start(self: threading.Thread) -> None:
+        if self.daemon in refused:
+            raise RuntimeError("can't start new thread")
+        real_start(self)
+
+    def getaddrinfo(*args: Any) -> list[Any]:
+        asked.append(threading.current_thread().name)
+        return answer(("192.0.2.1", 80))
+
+    script(getaddrinfo)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert found("agent.example", soon) == ["192.0.2.1:80"]
+    assert asked == [thread]
+
+
+def test_no_more_files_may_be_opened(soon: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def socketpair() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(socket, "socketpair", socketpair)
+    with pytest.raises(ResolveError, match=r"agent.example:80 cannot be looked up \(Too many open files\)"):
+        found("agent.example", soon)
+
+
+def test_a_platform_without_unix_sockets(soon: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX")
+    with pytest.raises(ResolveError, match="unix:/run/a is a unix socket, and this platform has none; use host:port"):
+        found("unix:/run/a", soon)

@@ -1,0 +1,463 @@
+"""TLS handshakes: h2 or nothing, and one sentence for each way to fail, on both sides."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from puremux.errors import TlsError
+from puremux.transport.stream import byte_stream
+from puremux.transport.tls import accept_handshake, client_context, explain_tls_failure, handshake, server_context
+from puremux.transport.wait import run_blocking
+
+YESTERDAY = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+TOMORROW = YESTERDAY + datetime.timedelta(days=2)
+
+
+@pytest.fixture
+def ends() -> Any:
+    """Two connected sockets, the client's (non-blocking) and the server's (with a time-out)."""
+    client, server = socket.socketpair()
+    client.setblocking(False)
+    server.settimeout(10)
+    with client, server:
+        yield client, server
+
+
+class InBackground:
+    """Runs a function on a thread; ``result()`` returns or raises what it did."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self._outcome: list[Any] = []
+        self._thread = threading.Thread(target=self._run, args=(function, args), daemon=True)
+        self._thread.start()
+
+    def _run(self, function: Callable[..., Any], args: Any) -> None:
+        try:
+            self._outcome.append(function(*args))
+        except Exception as error:
+            self._outcome.append(error)
+
+    def result(self) -> Any:
+        self._thread.join(10)
+        if isinstance(self._outcome[0], Exception):
+            raise self._outcome[0]
+        return self._outcome[0]
+
+
+def serve_tls(sock: socket.socket, context: ssl.SSLContext) -> InBackground:
+    """A server that others wrote: the standard library's, blocking."""
+
+    def shake_hands() -> ssl.SSLSocket:
+        tls = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        try:
+            tls.do_handshake()
+        except OSError:
+            tls.close()
+            raise
+        return tls
+
+    return InBackground(shake_hands)
+
+
+def context_with(ca: Any, *names: str, **options: Any) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(*names, **options).configure_cert(context)
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+def shake_hands(
+    sock: socket.socket, context: ssl.SSLContext, name: str = "localhost", until: float = 0
+) -> ssl.SSLSocket:
+    return run_blocking(handshake(sock, context, name, "agent:443", until or time.monotonic() + 10))
+
+
+# The client's side
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+def test_a_good_server(
+    name: str, version: ssl.TLSVersion, ends: Any, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+) -> None:
+    server_tls.maximum_version = version
+    server = serve_tls(ends[1], server_tls)
+    with shake_hands(ends[0], client_context(client_tls), name) as sock, server.result() as peer:
+        assert sock.selected_alpn_protocol() == peer.selected_alpn_protocol() == "h2"
+        assert not sock.getblocking()
+        peer.send(b"hello")
+        assert byte_stream(sock, "agent:443").fileno() == sock.fileno()
+
+
+def expired(ca: Any, strange_ca: Any) -> ssl.SSLContext:
+    return context_with(ca, "localhost", not_after=YESTERDAY)
+
+
+def not_valid_yet(ca: Any, strange_ca: Any) -> ssl.SSLContext:
+    return context_with(ca, "localhost", not_before=TOMORROW)
+
+
+def of_a_strange_issuer(ca: Any, strange_ca: Any) -> ssl.SSLContext:
+    return context_with(strange_ca, "localhost")
+
+
+def self_signed(ca: Any, strange_ca: Any) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with strange_ca.cert_pem.tempfile() as cert, strange_ca.private_key_pem.tempfile() as key:
+        context.load_cert_chain(cert, key)
+    return context
+
+
+def for_another_host(ca: Any, strange_ca: Any) -> ssl.SSLContext:
+    return context_with(ca, "a.example", "*.b.example")
+
+
+def for_many_other_hosts(ca: Any, strange_ca: Any) -> ssl.SSLContext:
+    return context_with(ca, *(f"host{n}.example" for n in range(7)))
+
+
+def without_alpn(ca: Any, strange_ca: Any) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+def with_alpn_of_http1(ca: Any, strange_ca: Any) -> ssl.SSLContext:
+    context = without_alpn(ca, strange_ca)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def without_a_common_cipher(ca: Any, strange_ca: Any) -> ssl.SSLContext:
+    context = context_with(ca, "localhost")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("AES128-SHA256:@SECLEVEL=0")
+    return context
+
+
+def that_requires_a_certificate_by_tls_1_2(ca: Any, strange_ca: Any) -> ssl.SSLContext:
+    context = context_with(ca, "localhost")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    ca.configure_trust(context)
+    return context
+
+
+@pytest.mark.parametrize(
+    "server, sentence",
+    [
+        pytest.param(expired, "has expired; renew it there, or check the clock here.", id="expired"),
+        pytest.param(not_valid_yet, "is not valid yet; check the clocks of both machines.", id="not valid yet"),
+        pytest.param(
+            of_a_strange_issuer, "comes from an issuer not trusted here; if that is meant", id="strange issuer"
+        ),
+        pytest.param(self_signed, "is self-signed and not trusted here; if that is meant, pass tls=", id="self-signed"),
+        pytest.param(
+            for_another_host,
+            "The certificate of the server at agent:443 is not for localhost but for a.example, *.b.example; use",
+            id="wrong host",
+        ),
+        pytest.param(for_many_other_hosts, "host4.example, …; use a name", id="wrong host of many"),
+        pytest.param(without_alpn, "does not offer HTTP/2 (ALPN h2), which gRPC needs", id="no ALPN"),
+        pytest.param(with_alpn_of_http1, "does not offer HTTP/2 (ALPN h2), which gRPC needs", id="ALPN http/1.1"),
+        pytest.param(without_a_common_cipher, "there is no cipher in common, or it requires", id="no common cipher"),
+        pytest.param(
+            that_requires_a_certificate_by_tls_1_2,
+            "refused the TLS handshake: there is no cipher in common, or it requires a client certificate (tls=).",
+            id="certificate required, TLS 1.2",
+        ),
+    ],
+)
+def test_a_server_that_does_not_do(
+    server: Callable[..., ssl.SSLContext],
+    sentence: str,
+    ends: Any,
+    client_tls: ssl.SSLContext,
+    ca: Any,
+    strange_ca: Any,
+    request: pytest.FixtureRequest,
+) -> None:
+    client_tls.set_ciphers("ECDHE+AESGCM")
+    peer = serve_tls(ends[1], server(ca, strange_ca))
+    with pytest.raises(TlsError) as failed:
+        shake_hands(ends[0], client_context(client_tls))
+    assert failed.value.address == "agent:443" and "agent:443" in str(failed.value)
+    assert sentence in str(failed.value)
+    try:
+        peer.result().close()
+    except OSError:
+        pass  # of course it failed there as well
+
+
+def test_no_common_version(ends: Any, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext) -> None:
+    client_tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    server_tls.minimum_version = ssl.TLSVersion.TLSv1_3
+    serve_tls(ends[1], server_tls)
+    with pytest.raises(TlsError, match="share no version of TLS; HTTP/2 needs TLS 1.2 or newer."):
+        shake_hands(ends[0], client_context(client_tls))
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        pytest.param(b"\0\0\0\4\0\0\0\0\0", id="HTTP/2 in plaintext"),
+        pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", id="HTTP/1.1 in plaintext"),
+        pytest.param(b"220 mail.example ESMTP\r\n", id="mail"),
+    ],
+)
+def test_a_server_that_speaks_plaintext(greeting: bytes, ends: Any, client_tls: ssl.SSLContext) -> None:
+    ends[1].sendall(greeting)
+    with pytest.raises(TlsError) as failed:
+        shake_hands(ends[0], client_context(client_tls))
+    assert str(failed.value) == (
+        "The server at agent:443 does not speak TLS; if it is meant to be plaintext, pass insecure=True."
+    )
+
+
+def test_a_server_that_hangs_up(ends: Any, client_tls: ssl.SSLContext) -> None:
+    ends[1].shutdown(socket.SHUT_RDWR)
+    with pytest.raises(
+        TlsError, match="closed the connection during the TLS handshake; if it is meant to be plaintext"
+    ):
+        shake_hands(ends[0], client_context(client_tls))
+
+
+def test_a_server_that_says_nothing(ends: Any, client_tls: ssl.SSLContext) -> None:
+    began = time.monotonic()
+    with pytest.raises(TlsError, match="agent:443 did not finish the TLS handshake in time"):
+        shake_hands(ends[0], client_context(client_tls), until=began + 0.1)
+    assert 0.1 <= time.monotonic() - began < 1
+
+
+def test_a_server_that_says_a_byte_at_a_time_does_not_get_more_time(
+    ends: Any, client_tls: ssl.SSLContext, clock: Any
+) -> None:
+    step = handshake(ends[0], client_context(client_tls), "localhost", "agent:443", clock.now + 5, clock)
+    next(step)
+    with pytest.raises(TlsError, match="in time"):
+        for byte in b"\x16\x03\x03\x20\x00" + bytes(100):
+            ends[1].send(bytes([byte]))
+            clock.now += 1
+            step.send(None)
+    assert clock.now == 1005
+
+
+@pytest.mark.parametrize("ending", ["failed", "closed early"])
+def test_the_socket_is_closed_unless_it_is_returned(
+    ending: str, ends: Any, client_tls: ssl.SSLContext, clock: Any
+) -> None:
+    step = handshake(ends[0], client_context(client_tls), "localhost", "agent:443", clock.now + 5, clock)
+    (sock,) = next(step).reading
+    if ending == "failed":
+        clock.now += 5
+        with pytest.raises(TlsError):
+            step.send(None)
+    step.close()
+    assert sock.fileno() == -1
+    while ends[1].recv(10_000):
+        pass
+
+
+@pytest.mark.parametrize("name", [pytest.param(".example", id="begins with a dot"), pytest.param("a\0b", id="NUL")])
+def test_a_name_that_tls_cannot_carry(name: str, ends: Any, client_tls: ssl.SSLContext) -> None:
+    with pytest.raises(TlsError, match="TLS with agent:443 cannot begin: "):
+        shake_hands(ends[0], client_context(client_tls), name)
+    assert ends[0].fileno() == -1
+
+
+# Client certificates
+
+
+@pytest.fixture
+def demanding(ca: Any) -> ssl.SSLContext:
+    """A server that wants certificates of clients, by TLS 1.3."""
+    context = context_with(ca, "localhost")
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    ca.configure_trust(context)
+    return context
+
+
+def receive(sock: ssl.SSLSocket) -> bytes:
+    stream = byte_stream(sock, "agent:443")
+    sock.settimeout(10)  # reads block, so the test needs no loop
+    return stream.receive(100) or b""
+
+
+def test_the_certificate_that_is_wanted(
+    ends: Any, client_tls: ssl.SSLContext, demanding: ssl.SSLContext, ca: Any
+) -> None:
+    ca.issue_cert("client").configure_cert(client_tls)
+    server = serve_tls(ends[1], demanding)
+    with shake_hands(ends[0], client_context(client_tls)) as sock, server.result() as peer:
+        peer.send(b"welcome")
+        assert receive(sock) == b"welcome"
+
+
+@pytest.mark.parametrize(
+    "has_one, sentence",
+    [
+        pytest.param(False, "requires a client certificate; give one with load_cert_chain() to the ssl", id="none"),
+        pytest.param(True, "refused our client certificate (tlsv1 alert unknown ca); pass one", id="strange issuer"),
+    ],
+)
+def test_a_client_certificate_is_refused_at_the_first_read(
+    has_one: bool, sentence: str, ends: Any, client_tls: ssl.SSLContext, demanding: ssl.SSLContext, strange_ca: Any
+) -> None:
+    if has_one:
+        strange_ca.issue_cert("client").configure_cert(client_tls)
+    server = serve_tls(ends[1], demanding)
+    with shake_hands(ends[0], client_context(client_tls)) as sock:
+        with pytest.raises(ssl.SSLError):
+            server.result()
+        with pytest.raises(TlsError) as failed:
+            receive(sock)
+    assert sentence in str(failed.value)
+
+
+# The server's side
+
+
+@pytest.fixture
+def pem(ca: Any, tmp_path: Path) -> Path:
+    """A file with a certificate for localhost and its key."""
+    ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return tmp_path / "server.pem"
+
+
+def accept(sock: socket.socket, context: ssl.SSLContext, until: float = 0) -> ssl.SSLSocket:
+    sock.setblocking(False)
+    return run_blocking(accept_handshake(sock, context, "127.0.0.1:9", until or time.monotonic() + 10))
+
+
+def connect_tls(sock: socket.socket, context: ssl.SSLContext) -> InBackground:
+    sock.settimeout(10)
+    return InBackground(context.wrap_socket, sock, False, True, True, "localhost")
+
+
+def test_the_server_accepts(ends: Any, client_tls: ssl.SSLContext, pem: Path) -> None:
+    client = connect_tls(ends[0], client_tls)
+    with accept(ends[1], server_context(str(pem))) as sock, client.result() as peer:
+        assert sock.selected_alpn_protocol() == peer.selected_alpn_protocol() == "h2"
+        assert not sock.getblocking()
+
+
+@pytest.mark.parametrize("certificate", ["none", "strange", "good"])
+def test_the_server_wants_certificates_of_its_clients(
+    certificate: str, ends: Any, client_tls: ssl.SSLContext, pem: Path, ca: Any, strange_ca: Any
+) -> None:
+    if certificate != "none":
+        (ca if certificate == "good" else strange_ca).issue_cert("client").configure_cert(client_tls)
+    context = server_context(str(pem), None, str(pem.with_name("ca.pem")))
+    connect_tls(ends[0], client_tls)
+    if certificate == "good":
+        accept(ends[1], context).close()
+        return
+    expected = {"none": "sent no certificate, and one is required", "strange": "is not trusted"}
+    with pytest.raises(TlsError, match=f"the client at 127.0.0.1:9 {expected[certificate]}|{expected[certificate]}"):
+        accept(ends[1], context)
+
+
+def test_a_client_without_alpn(ends: Any, ca: Any, pem: Path) -> None:
+    context = ssl.create_default_context()
+    ca.configure_trust(context)
+    connect_tls(ends[0], context)
+    with pytest.raises(TlsError, match="The client at 127.0.0.1:9 did not ask for HTTP/2"):
+        accept(ends[1], server_context(str(pem)))
+
+
+def test_a_client_that_does_not_trust_us(
+    ends: Any, client_tls: ssl.SSLContext, strange_ca: Any, tmp_path: Path
+) -> None:
+    strange_ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "pem"))
+    client_tls.maximum_version = ssl.TLSVersion.TLSv1_2  # by TLS 1.3 the server has finished when the alert comes
+    connect_tls(ends[0], client_tls)
+    with pytest.raises(TlsError, match=r"The client at 127.0.0.1:9 refused our certificate \(tlsv1 alert unknown ca\)"):
+        accept(ends[1], server_context(str(tmp_path / "pem")))
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2 in plaintext"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", id="HTTP/1.1 in plaintext"),
+    ],
+)
+def test_a_client_that_speaks_plaintext(greeting: bytes, ends: Any, pem: Path) -> None:
+    ends[0].send(greeting)
+    with pytest.raises(TlsError, match="The client at 127.0.0.1:9 does not speak TLS."):
+        accept(ends[1], server_context(str(pem)))
+
+
+def test_a_client_that_says_nothing(ends: Any, pem: Path) -> None:
+    with pytest.raises(TlsError, match="The client at 127.0.0.1:9 did not finish the TLS handshake in time."):
+        accept(ends[1], server_context(str(pem)), time.monotonic() + 0.05)
+
+
+def test_a_client_that_hangs_up(ends: Any, pem: Path) -> None:
+    ends[0].close()
+    with pytest.raises(TlsError, match="The client at 127.0.0.1:9 closed the connection during the TLS handshake."):
+        accept(ends[1], server_context(str(pem)))
+
+
+# Contexts
+
+
+def test_by_default_the_system_is_trusted_and_names_are_verified() -> None:
+    context = client_context()
+    assert context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_the_users_context_is_kept_as_it_is(client_tls: ssl.SSLContext) -> None:
+    client_tls.check_hostname = False
+    client_tls.minimum_version = ssl.TLSVersion.TLSv1_3
+    assert client_context(client_tls) is client_tls
+    assert not client_tls.check_hostname and client_tls.minimum_version == ssl.TLSVersion.TLSv1_3
+
+
+def test_what_is_no_context_for_clients(server_tls: ssl.SSLContext) -> None:
+    with pytest.raises(TypeError, match="tls must be an ssl.SSLContext, not bool"):
+        client_context(True)  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(ValueError, match="tls is a context for servers"):
+        client_context(server_tls)
+
+
+def test_files_that_are_no_certificates(pem: Path, tmp_path: Path, ca: Any) -> None:
+    missing, empty = str(tmp_path / "missing.pem"), tmp_path / "empty.pem"
+    empty.write_text("")
+    for files in [(missing,), (str(empty),), (str(pem), missing)]:
+        with pytest.raises(ValueError, match=f"The certificate {files[0]} with the key {files[-1]} cannot be used: "):
+            server_context(*files)
+    with pytest.raises(ValueError, match=f"The client CA file {missing} cannot be used: "):
+        server_context(str(pem), None, missing)
+
+
+def test_an_encrypted_key_is_refused_without_asking_for_a_password(pem: Path, tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives import serialization
+
+    key = serialization.load_pem_private_key(pem.read_bytes(), None)
+    encrypted = tmp_path / "encrypted.pem"
+    encrypted.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    with pytest.raises(ValueError, match="encrypted.pem cannot be used: "):
+        server_context(str(pem), str(encrypted))
+
+
+def test_an_error_without_a_sentence_of_its_own_still_gets_one() -> None:
+    failure = explain_tls_failure(ssl.SSLError(1, "[SSL: STRANGE_THING] strange thing (_ssl.c:1)"), "agent:443")
+    assert str(failure) == "TLS with agent:443 failed: [SSL: STRANGE_THING] strange thing (_ssl.c:1)."
