@@ -63,6 +63,8 @@ def generate() -> dict[Path, str]:
     """The text of every generated file, by its path."""
     sources = compile_protos(SOURCES)
     homes = {file: name for name, files in MODULES.items() for file in files}
+    for file in sources.keys() ^ homes.keys():
+        raise SystemExit(f"{file}: is not both a file below proto_gen/ and in MODULES of proto_gen/generate.py")
     modules = []
     for name, files in MODULES.items():
         imports = {homes[imported] for file in files for imported in sources[file].file.dependency} - {name}

@@ -44,15 +44,16 @@ WITH_METHODS = {f"google.protobuf.{name}" for name in ("Any", "Duration", "ListV
 # Where the names come from that a stub may use, in the order of its imports; it imports those that it does use.
 STANDARD_LIBRARY = {
     "collections.abc": ["Iterable", "Mapping"],
-    "typing": ["ClassVar", "Final", "Literal", "TypeAlias"],
+    "typing": ["ClassVar", "Final", "Literal"],
 }
 CONTAINERS = "MessageMap", "RepeatedCompositeFieldContainer", "RepeatedScalarFieldContainer", "ScalarMap"
-PROTOBUF = {
+OTHERS = {
     "google.protobuf.descriptor": ["Descriptor", "FileDescriptor"],
     "google.protobuf.internal": ["well_known_types"],
     "google.protobuf.internal.containers": CONTAINERS,
     "google.protobuf.internal.enum_type_wrapper": ["EnumTypeWrapper"],
     "google.protobuf.message": ["Message"],
+    "typing_extensions": ["TypeAlias"],  # typing has it from Python 3.10 on; a type checker always has this one
 }
 
 
@@ -94,9 +95,9 @@ def stub_text(module: Module, table: dict[str, Symbol]) -> str:
 
 
 def _imports(module: Module, body: list[str]) -> Iterator[str]:
-    """The imports that the body needs, in blocks: the standard library's, protobuf's, our own."""
+    """The imports that the body needs, in blocks: the standard library's, others', our own."""
     used = set(re.findall(r"\w+", "\n".join(body)))
-    for block in STANDARD_LIBRARY, PROTOBUF, {"puremux.proto": module.imports}:
+    for block in STANDARD_LIBRARY, OTHERS, {"puremux.proto": module.imports}:
         needed = {origin: [name for name in names if name in used] for origin, names in block.items()}
         if any(needed.values()):
             yield ""

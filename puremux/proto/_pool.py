@@ -51,4 +51,8 @@ def _build(descriptor: Descriptor, module: str, qualname: str) -> Any:
 
 def _reduce(message: Message) -> tuple[Any, ...]:
     """How a message is pickled.  protobuf's own way looks a nested class up in the pool that ours are not in."""
-    return type(message), (), message.__getstate__()
+    return _parse, (type(message), message.SerializeToString())
+
+
+def _parse(cls: type[Message], serialized: bytes) -> Message:
+    return cls.FromString(serialized)

@@ -88,6 +88,14 @@ def test_a_field_without_a_comment_is_refused(checkout: Path) -> None:
     assert "google.rpc.Status.silent has no comment" in run.stderr
 
 
+@needs_protoc
+def test_a_file_that_belongs_to_no_module_is_refused(checkout: Path) -> None:
+    (checkout / "proto_gen/google/rpc/code.proto").write_text('syntax = "proto3";\n', "utf-8")
+    run = generate(checkout)
+    assert run.returncode == 1
+    assert "google/rpc/code.proto: is not both" in run.stderr
+
+
 @pytest.mark.parametrize("name", PROTOCS)
 def test_every_protoc_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     command = PROTOCS[name]
