@@ -58,6 +58,15 @@ class Carrier(Protocol):
     def flush(self) -> None:
         """Write what the connection has to send."""
 
+    def probe(self) -> None:
+        """Ask the peer's HTTP/2 for a sign of life."""
+
+    def lose(self, reason: str) -> None:
+        """Give the connection up; every call on it ends as UNAVAILABLE."""
+
+    unanswered_since: float | None
+    heard_at: float
+
 
 class CallBase:
     """A call's life: wait for a connection, run on it, perhaps be made again on another, end once.
@@ -94,6 +103,8 @@ class CallBase:
         self.ended: CallEnded | None = None
         self.stream_id = 0
         self.session: Carrier | None = None
+        self.left_with_connection = False
+        """True when the call ended because its connection broke or goes away, and not for a reason of its own."""
         self._channel = channel
         self._driver = channel.driver
         self._may_retry = may_retry
@@ -202,6 +213,8 @@ class CallBase:
             self._handle_end(event)
 
     def _handle_end(self, ended: CallEnded) -> None:
+        if self.session is not None:
+            self.left_with_connection = not self.session.connection.takes_calls
         self.session, self.stream_id = None, 0
         if ended.unprocessed and self._may_retry and self._attempts < MAX_ATTEMPTS:
             self._channel.start_call(self)

@@ -228,6 +228,21 @@ class Channel:
     # Connectivity
 
     @property
+    def name(self) -> str:
+        """The target, as sentences name it."""
+        return ", ".join(each.peer.name for each in self._subchannels)
+
+    @property
+    def connections(self) -> int:
+        """How many connections have become ready so far."""
+        return sum(each.connections for each in self._subchannels)
+
+    @property
+    def last_error(self) -> str | None:
+        """Why there was no connection the last time there was none; one sentence."""
+        return next((each.error.message for each in self._subchannels if each.error is not None), None)
+
+    @property
     def state(self) -> Connectivity:
         """How the channel is connected now."""
         return self._state

@@ -100,8 +100,11 @@ class Session:
             client_side=True, max_receive_message_length=peer.max_receive_message_length, peer=peer.name
         )
         self.calls: dict[int, CallBase] = {}
+        self.unanswered_since: float | None = None
+        """When the :meth:`probe` was sent that has had no answer yet."""
         self.used = False
         """True once a call has got an answer here: the peer is what we take it for."""
+        self._probe = 0
         self._driver = driver
         self._owner = owner
         self._link = Link(driver, byte_stream(sock, peer.name), self.connection, self._handle, tap)
@@ -135,11 +138,12 @@ class Session:
         """Write what there is to write."""
         self._link.flush()
 
-    def probe(self) -> int:
-        """Ask the peer's HTTP/2 for a sign of life; its ordinal comes back by :meth:`Subchannel.on_probe`."""
-        ordinal = self.connection.probe()
-        self.flush()
-        return ordinal
+    def probe(self) -> None:
+        """Ask the peer's HTTP/2 for a sign of life, unless one is asked for already (RFC 9113 §6.5.3)."""
+        if self.unanswered_since is None:
+            self.unanswered_since = self._driver.clock()
+            self._probe = self.connection.probe()
+            self.flush()
 
     def ping(self) -> None:
         """Send a keepalive PING."""
@@ -177,6 +181,9 @@ class Session:
                 if self.calls.get(stream_id) is call:
                     del self.calls[stream_id]
                 self._call_gone()
+        elif isinstance(event, SettingsAcknowledged):
+            if event.ordinal >= self._probe:
+                self.unanswered_since = None
         else:
             self._owner.handle(self, event)
 
@@ -212,7 +219,6 @@ class Subchannel:
         self.session: Session | None = None
         self.connections = 0
         """How many connections became ready."""
-        self.on_probe: Callable[[int], None] | None = None
         self._driver = driver
         self._changed = changed
         self._backoff = backoff
@@ -310,9 +316,6 @@ class Subchannel:
                 self._set(Connectivity.READY)
             else:
                 self._changed()
-        elif isinstance(event, SettingsAcknowledged):
-            if session is self.session and self.on_probe is not None:
-                self.on_probe(event.ordinal)
         elif isinstance(event, PingAcknowledged):
             self._ping_sent_at = None
         elif isinstance(event, GoAwayReceived):

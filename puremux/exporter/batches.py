@@ -1,0 +1,124 @@
+"""Batches on their way to the agent, and the book that is kept of them: nothing leaves it without being counted.
+
+Floor 4, exporter: imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+__all__ = ["Batch", "Ledger"]
+
+
+@dataclass
+class Batch:
+    """Encoded items that travel, are confirmed, and are sent again together."""
+
+    payload: bytes
+    """The repeated field of the request, as it goes on the wire, without Node and Resource."""
+
+    count: int
+    """Spans or metrics in it."""
+
+    identity: bytes | None = None
+    """Node and Resource of a request that brought its own; None for the exporter's."""
+
+    sends: int = 0
+    """How often it was put on a stream."""
+
+    refusals: int = 0
+    """How often a stream that carried nothing else was refused, others having been confirmed in between."""
+
+    confirmed_then: int = -1
+    """What the ledger had confirmed at the last such refusal."""
+
+
+@dataclass
+class Ledger:
+    """What became of one kind of items: spans, or metrics.
+
+    ``accepted == waiting + unconfirmed + confirmed + dropped``, at any time, but for what the queue in front still holds.
+    """
+
+    most_bytes: int
+    """Bytes of batches kept at the most, waiting and unconfirmed together."""
+
+    waiting: deque[Batch] = field(default_factory=deque)
+    """Batches to be put on a stream, oldest first."""
+
+    accepted: int = 0
+    sent: int = 0
+    """Items put on a stream for the first time."""
+
+    confirmed: int = 0
+    """Items that the application behind the agent has had, by proof of its status 0."""
+
+    replayed: int = 0
+    """Items put on a stream again."""
+
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Items given up, by reason."""
+
+    kept_bytes: int = 0
+    unconfirmed: int = 0
+    """Items on a stream whose end has not come."""
+
+    unconfirmed_bytes: int = 0
+
+    def add(self, batch: Batch) -> None:
+        """Take a new batch; the oldest waiting ones make room for it."""
+        self.accepted += batch.count
+        self.kept_bytes += len(batch.payload)
+        self.waiting.append(batch)
+        while self.kept_bytes > self.most_bytes and len(self.waiting) > 1:
+            self.drop(self.waiting.popleft(), "replay buffer full")
+
+    def send(self, batch: Batch) -> None:
+        """Note that a batch, taken from ``waiting``, is on a stream."""
+        if batch.sends:
+            self.replayed += batch.count
+        else:
+            self.sent += batch.count
+        batch.sends += 1
+        self.unconfirmed += batch.count
+        self.unconfirmed_bytes += len(batch.payload)
+
+    def confirm(self, batches: list[Batch]) -> None:
+        """Note that batches on a stream have arrived for good."""
+        for batch in batches:
+            self.unconfirmed -= batch.count
+            self.unconfirmed_bytes -= len(batch.payload)
+            self.confirmed += batch.count
+            self.kept_bytes -= len(batch.payload)
+
+    def give_back(self, batches: list[Batch]) -> None:
+        """Put batches whose stream broke before the others again, in their order."""
+        for batch in batches:
+            self.unconfirmed -= batch.count
+            self.unconfirmed_bytes -= len(batch.payload)
+        self.waiting.extendleft(reversed(batches))
+        while self.kept_bytes > self.most_bytes and len(self.waiting) > 1:
+            self.drop(self.waiting.popleft(), "replay buffer full")
+
+    def drop(self, batch: Batch, reason: str) -> None:
+        """Give up a batch that is neither waiting nor on a stream any more."""
+        self.dropped[reason] += batch.count
+        self.kept_bytes -= len(batch.payload)
+
+    @property
+    def may_send(self) -> bool:
+        """False while so much is unconfirmed that new batches would have no room to wait."""
+        return self.unconfirmed_bytes <= self.most_bytes // 2
+
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing waits and nothing is unconfirmed."""
+        return not self.waiting and not self.unconfirmed
+
+    def forget(self) -> None:
+        """Begin anew in a forked child: what was held is the parent's to send."""
+        self.waiting.clear()
+        self.accepted = self.sent = self.confirmed = self.replayed = self.unconfirmed = 0
+        self.kept_bytes = self.unconfirmed_bytes = 0
+        self.dropped.clear()
