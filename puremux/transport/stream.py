@@ -146,6 +146,10 @@ LOST_BECAUSE = {
 }
 
 
+# How OpenSSL 3 refuses to send where an alert of its own about the peer's sudden end is still stuck.
+UNSENT_ALERT = frozenset({"BAD_LENGTH", "BAD_WRITE_RETRY"})
+
+
 class TlsByteStream(ByteStream):
     """The same over TLS; the handshake is done already."""
 
@@ -236,6 +240,8 @@ class TlsByteStream(ByteStream):
             super().send_eof()  # SSLSocket.shutdown() drops the TLS layer: drain() throws away what nobody decrypts
 
     def _lost(self, error: OSError) -> TransportError:
+        if getattr(error, "reason", None) in UNSENT_ALERT:
+            error = BrokenPipeError()
         if isinstance(error, ssl.SSLError) and type(error) not in LOST_BECAUSE:
             return explain_tls_failure(error, self.address, bool(self._sock.server_side))
         return super()._lost(error)
