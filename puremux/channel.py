@@ -140,6 +140,7 @@ class Channel:
         self._pumping = False
         self._state = Connectivity.IDLE
         self._subscribers: list[Callable[[Connectivity], None]] = []
+        self._listeners: list[Callable[[Connectivity], None]] = []
         self._closed = False
         self.driver.on_fork(self._after_fork)
 
@@ -246,6 +247,10 @@ class Channel:
     def state(self) -> Connectivity:
         """How the channel is connected now."""
         return self._state
+
+    def watch_state(self, listener: Callable[[Connectivity], None]) -> None:
+        """Call ``listener(state)`` under the driver's lock whenever the state changes: for what is built on a channel."""
+        self._listeners.append(listener)
 
     def subscribe(self, callback: Callable[[Connectivity], None], try_to_connect: bool = False) -> None:
         """Call ``callback(state)`` on the driver's thread: now, and whenever the state changes.
@@ -374,6 +379,8 @@ class Channel:
     def _set_state(self, state: Connectivity) -> None:
         if state is not self._state:
             self._state = state
+            for listener in self._listeners:
+                listener(state)
             for callback in self._subscribers:
                 self.driver.call_unlocked(lambda callback=callback: callback(state))  # type: ignore[misc]  # mypy cannot infer the default
 

@@ -66,7 +66,6 @@ class _ExportStream(CallBase):
         super().__init__(
             channel,
             service.path,
-            metadata=service.metadata,
             wait_for_ready=True,
             compression=service.compression,
             may_retry=False,
@@ -122,7 +121,6 @@ class Service:
     ) -> None:
         self.path = path
         self.ledger = ledger
-        self.metadata = ()
         self.compression = compression
         self._channel = channel
         self._driver = channel.driver
@@ -137,6 +135,7 @@ class Service:
         self._retry: Timer | None = None
         self._rotation: Timer | None = None
         self._pump_pending = False
+        self._draining = False
 
     @property
     def is_settled(self) -> bool:
@@ -178,6 +177,14 @@ class Service:
             self.ledger.send(batch)
             stream.put(batch, self._identity() if batch.identity is None else batch.identity)
             self._schedule_rotation(stream)
+        if self._draining and not self.ledger.waiting and not self._closing:
+            self._draining = False
+            self.rotate()
+
+    def drain(self) -> None:
+        """Have everything proven as soon as it can be: rotate as soon as nothing waits."""
+        self._draining = True
+        self.pump()
 
     def rotate(self) -> None:
         """Half-close the stream: the agent's status for it will prove that everything on it arrived."""
@@ -201,7 +208,8 @@ class Service:
             if timer is not None:
                 timer.cancel()
         self._stream, self._closing, self._retry, self._rotation = None, [], None, None
-        self._failures, self._suspects, self._pump_pending = 0, 0, False
+        self._failures, self._suspects = 0, 0
+        self._pump_pending = self._draining = False
         self.ledger.forget()
 
     # Streams

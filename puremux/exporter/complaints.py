@@ -1,0 +1,40 @@
+"""What goes wrong, said once a minute and not once a span.
+
+Floor 4, exporter: imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Callable
+
+__all__ = ["Complaints"]
+
+PERIOD = 60.0  # seconds between two log lines of a kind
+
+
+class Complaints:
+    """Log lines by kind, each kind once a period; in between they are counted.
+
+    Args:
+        clock: seconds, as ``time.monotonic``.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
+        self.last: str | None = None
+        """The newest sentence of any kind, logged or not."""
+        self._logger = logger
+        self._clock = clock
+        self._said_at: dict[str, float] = {}
+        self._unsaid: dict[str, int] = {}
+
+    def say(self, kind: str, sentence: str) -> None:
+        """Log the sentence, unless one of its kind was logged within the period."""
+        self.last = sentence
+        now = self._clock()
+        if now - self._said_at.get(kind, -PERIOD) < PERIOD:
+            self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
+            return
+        self._said_at[kind] = now
+        more = self._unsaid.pop(kind, 0)
+        self._logger.warning("puremux: %s%s", sentence, f" ({more} more like this since the last line)" if more else "")

@@ -1,0 +1,105 @@
+"""The Config stream: tells the agent how the program samples, and does what the agent asks for.
+
+Floor 4, exporter: imports call, channel, protocol events, and ``puremux.proto``.
+Spec: opencensus-proto's TraceService.Config.  The real agents end it at once, with status 2 or 12; then it is left
+alone until there is a new connection.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Protocol
+
+from ..call import CallBase
+from ..channel import Channel
+from ..protocol.events import CallEnded
+from ..proto import trace_service_pb2
+
+__all__ = ["Configurable", "ConfigService"]
+
+
+class Configurable(Protocol):
+    """What follows the agent's configuration."""
+
+    def apply(self, config: bytes) -> None:
+        """Take a serialized TraceConfig; raise ValueError for one that cannot be read."""
+
+    def current(self) -> bytes:
+        """The serialized TraceConfig that is in force."""
+
+
+class _ConfigStream(CallBase):
+    def __init__(self, service: ConfigService, channel: Channel) -> None:
+        super().__init__(channel, trace_service_pb2.TRACE_SERVICE_CONFIG_PATH, wait_for_ready=True, may_retry=False)
+        self._service = service
+
+    def opened(self) -> None:
+        self.send_message(self._service.announcement())
+
+    def message_received(self, payload: bytes) -> None:
+        self.message_taken()
+        self.send_message(self._service.updated(payload))
+
+    def call_ended(self, ended: CallEnded) -> None:
+        self._service.stream_ended(self)
+
+
+class ConfigService:
+    """Keeps a Config stream open on each connection whose agent offers one.  Runs under the driver's lock."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        node: Callable[[], bytes],
+        following: Configurable,
+        complain: Callable[[str, str], None],
+    ) -> None:
+        self._channel = channel
+        self._node = node
+        self._following = following
+        self._complain = complain
+        self._stream: _ConfigStream | None = None
+        self._asked_on = 0  # the connection, by its number, whose agent ended the stream
+        self._closed = False
+
+    def open(self) -> None:
+        """Open the stream, unless it is open or this connection's agent has ended it."""
+        if self._stream is None and not self._closed and self._asked_on != self._channel.connections:
+            self._stream = _ConfigStream(self, self._channel)
+            self._stream.start()
+
+    def close(self) -> None:
+        """Half-close the stream, and open no other."""
+        self._closed = True
+        if self._stream is not None:
+            self._stream.half_close()
+
+    def abandon(self) -> None:
+        """Begin anew in a forked child."""
+        self._stream, self._asked_on = None, 0
+
+    def announcement(self) -> bytes:
+        """The stream's first message."""
+        message = trace_service_pb2.CurrentLibraryConfig()
+        message.node.MergeFromString(self._node())
+        message.config.MergeFromString(self._following.current())
+        return message.SerializeToString()
+
+    def updated(self, payload: bytes) -> bytes:
+        """Do what the agent's message asks for; return the answer, which tells what is in force now."""
+        try:
+            update = trace_service_pb2.UpdatedLibraryConfig.FromString(payload)
+            self._following.apply(update.config.SerializeToString())
+        except Exception as error:  # protobuf has a DecodeError in each implementation; the old settings stay
+            self._complain("the agent's configuration", f"The agent sent a configuration that cannot be used: {error}")
+        message = trace_service_pb2.CurrentLibraryConfig()
+        message.config.MergeFromString(self._following.current())
+        return message.SerializeToString()
+
+    def stream_ended(self, stream: _ConfigStream) -> None:
+        """Ask again at once if only the connection broke, else on the next connection."""
+        self._stream = None
+        if stream.left_with_connection:
+            self._asked_on = 0
+            self.open()
+        else:
+            self._asked_on = self._channel.connections

@@ -1,0 +1,295 @@
+"""The exporter's one background thread: takes what the application handed over, encodes it, and sees it delivered.
+
+Floor 4, exporter: imports batches, complaints, config, queue, streams, and channel and driver below.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any, Callable, Iterable
+
+from ..channel import Channel
+from ..subchannel import Backoff, Connectivity
+from .batches import Batch, Ledger
+from .complaints import Complaints
+from .config import ConfigService, Configurable
+from .queue import HandOver
+from .streams import Pace, Service
+
+__all__ = ["Engine", "Signal"]
+
+logger = logging.getLogger("puremux.exporter")
+
+MAX_BATCH_BYTES = 256 * 1024  # far below the 1 MiB to which careful agents limit a message
+DEAD_WAIT = 1.0  # seconds that stopping waits for an agent that gives no sign of life
+STOP_WAIT = 5.0  # seconds that stopping waits for one that does
+NEVER = 1 << 62
+
+STOPPED = "the exporter was stopped"
+UNENCODABLE = "cannot be encoded"
+
+
+@dataclass
+class Signal:
+    """Spans, or metrics, from the application's hands to the agent's."""
+
+    name: str
+    path: str
+    encode: Callable[[Any], bytes]
+    """One item as an entry of the request's repeated field; raises ValueError for what cannot be encoded."""
+
+    queue: HandOver[Any]
+    ledger: Ledger
+    bundle: int
+    """Items that make a batch without waiting for more."""
+
+    threshold: int = 1
+    """Queue length at which the thread is to be woken; 1 until it runs."""
+
+    service: Service | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """True when all that was handed over is with the agent, or counted as dropped."""
+        return not len(self.queue) and self.ledger.is_settled
+
+
+class Engine:
+    """Runs signals over one channel, on the channel's driver.
+
+    Args:
+        make_channel: called at the start.
+        bundle_delay: seconds that an item waits at the most for others to travel with.
+        identity: Node and Resource, as they stand in a request.
+        node: the Node alone, serialized.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        signals: Iterable[Signal],
+        *,
+        identity: Callable[[], bytes],
+        node: Callable[[], bytes],
+        following: Configurable,
+        bundle_delay: float,
+        pace: Pace,
+        compression: str | None,
+    ) -> None:
+        self.signals = list(signals)
+        self.channel = channel
+        self._driver = channel.driver
+        self.complaints = Complaints(logger, self._driver.clock)
+        self._changed = threading.Condition(self._driver.lock)
+        self._bundle_delay = bundle_delay
+        self._pace = pace
+        self._running = False
+        self._stopped = False
+        self._summoned = False
+        self._draining = 0
+        for signal in self.signals:
+            signal.service = Service(channel, signal.path, signal.ledger, identity, self, pace, Backoff(maximum=30.0), compression)
+        self._config = ConfigService(channel, node, following, self.complaints.say)
+        channel.watch_state(self._state_changed)
+        self._driver.on_fork(self._after_fork)
+
+    # From the application's threads
+
+    def start(self) -> None:
+        """Connect, and begin to send."""
+        with self._driver.lock:
+            if not self._stopped:
+                self._run()
+
+    def summon(self) -> None:
+        """Have the thread look at the queues soon."""
+        if not self._summoned and not self._stopped:
+            self._summoned = True
+            self._driver.call_unlocked(self._work)
+
+    def submit(self, signal: Signal, batch: Batch) -> None:
+        """Send a batch that came ready-made."""
+        with self._driver.lock:
+            assert signal.service is not None
+            signal.service.submit(batch)
+            self._run()
+
+    def flush(self, timeout: float | None) -> bool:
+        """Send all, and wait until the agent has proven that it has it; False if it did not in time."""
+        with self._driver.lock:
+            if self._stopped or not self._running:
+                return self._is_settled()
+            self._begin_draining()
+            try:
+                return self._driver.wait_for(self._changed, self._is_settled, timeout)
+            finally:
+                self._draining -= 1
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Flush, say what could not be delivered, and close the connection.
+
+        Args:
+            timeout: seconds; None for 5 with an agent that answers, and 1 with one that does not.
+        """
+        with self._driver.lock:
+            if self._stopped:
+                return self._is_settled()
+            if self._running:
+                self._begin_draining()
+                self._wait_to_stop(timeout)
+            self._stopped = True
+            settled = self._is_settled()
+            for signal in self.signals:
+                signal.threshold = NEVER
+                self._count_undelivered(signal)
+            self._config.close()
+        self.channel.close()
+        return settled
+
+    # Under the driver's lock
+
+    def complain(self, kind: str, sentence: str) -> None:
+        """Say what went wrong, once a minute a kind."""
+        self.complaints.say(kind, sentence)
+
+    def settled(self) -> None:
+        """Something was confirmed or given up: wake who waits for it."""
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        if not self._running:
+            self._running = True
+            for signal in self.signals:
+                signal.threshold = signal.bundle
+            self._config.open()
+            self._tick()
+            self._check()
+
+    def _tick(self) -> None:
+        """Take what is in the queues, however little, every bundle delay."""
+        if not self._stopped:
+            self._driver.call_later(self._bundle_delay, self._tick)
+            self._driver.call_unlocked(self._work_all)
+
+    def _check(self) -> None:
+        """See that the agent gives the proofs it owes us."""
+        if self._stopped:
+            return
+        self._driver.call_later(self._pace.probe_after, self._check)
+        now = self._driver.clock()
+        for signal in self.signals:
+            service = signal.service
+            session = service.session if service else None
+            if service is None or session is None:
+                continue
+            reason = service.check(now)
+            if session.unanswered_since is not None and now - session.unanswered_since > self._pace.probe_within:
+                reason = f"the agent acknowledged no SETTINGS within {self._pace.probe_within:g} s"
+            if reason is None:
+                session.probe()
+            else:
+                self.complain("the agent is silent", f"{self.channel.name}: {reason}; connecting again.")
+                session.lose(f"{self.channel.name}: {reason}")
+
+    def _state_changed(self, state: Connectivity) -> None:
+        if state is Connectivity.TRANSIENT_FAILURE and self.channel.last_error:
+            self.complain("no connection", self.channel.last_error)
+        if self._running and not self._stopped:
+            self._config.open()
+
+    def _begin_draining(self) -> None:
+        self._draining += 1
+        self._driver.call_unlocked(self._work_all)
+
+    def _wait_to_stop(self, timeout: float | None) -> None:
+        wait = self._driver.wait_for
+        if timeout is not None:
+            wait(self._changed, self._is_settled, timeout)
+            return
+        began = self._driver.clock()
+        if not wait(self._changed, self._is_settled, DEAD_WAIT) and self._heard_since(began):
+            wait(self._changed, self._is_settled, STOP_WAIT - DEAD_WAIT)
+
+    def _heard_since(self, when: float) -> bool:
+        sessions = [signal.service.session for signal in self.signals if signal.service is not None]
+        return any(session is not None and session.heard_at >= when for session in sessions)
+
+    def _is_settled(self) -> bool:
+        return not self._summoned and all(signal.is_settled for signal in self.signals)
+
+    def _count_undelivered(self, signal: Signal) -> None:
+        ledger = signal.ledger
+        while ledger.waiting:
+            ledger.drop(ledger.waiting.popleft(), STOPPED)
+        left = signal.queue.take(NEVER)
+        lost = len(left) + ledger.unconfirmed
+        ledger.accepted += len(left)
+        ledger.dropped[STOPPED] += lost
+        ledger.unconfirmed = 0
+        lost = ledger.dropped[STOPPED]
+        if lost:
+            why = f"; {self.channel.last_error}" if self.channel.last_error else ""
+            self.complain("stopped", f"{lost} {signal.name} were not delivered before the exporter stopped{why}")
+
+    def _after_fork(self) -> None:
+        """The child sends nothing of the parent's, and starts when it has something of its own."""
+        for signal in self.signals:
+            signal.queue.forget()
+            assert signal.service is not None
+            signal.service.abandon()
+            signal.threshold = NEVER if self._stopped else 1
+        self._config.abandon()
+        self._changed = threading.Condition(self._driver.lock)
+        self._running, self._summoned, self._draining = False, False, 0
+
+    # On the driver, without its lock
+
+    def _work(self) -> None:
+        """Encode whole bundles."""
+        if not self._running:
+            self.start()
+        self._summoned = False
+        for signal in self.signals:
+            while len(signal.queue) >= signal.bundle:
+                self._encode(signal)
+
+    def _work_all(self) -> None:
+        """Encode everything that is there; when draining, have it proven."""
+        self._summoned = False
+        for signal in self.signals:
+            for _ in range(len(signal.queue) // signal.bundle + 1):
+                self._encode(signal)
+        with self._driver.lock:
+            for signal in self.signals:
+                if self._draining and signal.service is not None:
+                    signal.service.drain()
+            self.settled()
+
+    def _encode(self, signal: Signal) -> None:
+        parts: list[bytes] = []
+        size = failures = 0
+        for item in signal.queue.take(signal.bundle):
+            try:
+                part = signal.encode(item)
+            except Exception as error:  # an item of the application's is never a reason to lose the others
+                failures += 1
+                self.complaints.say("an item", f"One of the {signal.name} cannot be encoded: {error!r}")
+                continue
+            if size + len(part) > MAX_BATCH_BYTES and parts:
+                self._submit(signal, Batch(b"".join(parts), len(parts)))
+                parts, size = [], 0
+            parts.append(part)
+            size += len(part)
+        if failures:
+            with self._driver.lock:
+                signal.ledger.accepted += failures
+                signal.ledger.dropped[UNENCODABLE] += failures
+        if parts:
+            self._submit(signal, Batch(b"".join(parts), len(parts)))
+
+    def _submit(self, signal: Signal, batch: Batch) -> None:
+        with self._driver.lock:
+            if signal.service is not None and not self._stopped:
+                signal.service.submit(batch)
