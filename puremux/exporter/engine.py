@@ -31,7 +31,7 @@ STOPPED = "the exporter was stopped"
 UNENCODABLE = "cannot be encoded"
 
 
-@dataclass
+@dataclass(eq=False)
 class Signal:
     """Spans, or metrics, from the application's hands to the agent's."""
 
@@ -50,10 +50,31 @@ class Signal:
 
     service: Service | None = None
 
+    encoding: bool = False
+    """True while items are neither in the queue nor in the ledger, but being made into a batch."""
+
     @property
     def is_settled(self) -> bool:
         """True when all that was handed over is with the agent, or counted as dropped."""
-        return not len(self.queue) and self.ledger.is_settled
+        return not len(self.queue) and not self.encoding and self.ledger.is_settled
+
+    def stats(self) -> dict[str, Any]:
+        """What became of the items."""
+        ledger, queue = self.ledger, self.queue
+        dropped = {reason: count for reason, count in ledger.dropped.items() if count}
+        if queue.dropped:
+            dropped["queue full"] = queue.dropped
+        waiting = sum(batch.count for batch in ledger.waiting)
+        return {
+            "accepted": ledger.accepted + queue.dropped + len(queue),
+            "queue": len(queue),
+            "waiting": waiting,
+            "unconfirmed": ledger.unconfirmed,
+            "sent": ledger.sent,
+            "confirmed": ledger.confirmed,
+            "replayed": ledger.replayed,
+            "dropped": dropped,
+        }
 
 
 class Engine:
@@ -109,6 +130,16 @@ class Engine:
             self._summoned = True
             self._driver.call_unlocked(self._work)
 
+    def summon_all(self) -> None:
+        """Have the thread send what is in the queues, however little, soon."""
+        if not self._summoned and not self._stopped:
+            self._summoned = True
+            self._driver.call_unlocked(self._work_all)
+
+    def retire(self) -> None:
+        """Nobody will use the exporter any more: deliver what it holds, then stop.  Does not wait."""
+        self._driver.call_unlocked(self.stop)
+
     def submit(self, signal: Signal, batch: Batch) -> None:
         """Send a batch that came ready-made."""
         with self._driver.lock:
@@ -147,6 +178,20 @@ class Engine:
             self._config.close()
         self.channel.close()
         return settled
+
+    def stats(self) -> dict[str, Any]:
+        """See :meth:`Exporter.stats`."""
+        with self._driver.lock:
+            spans, metrics = (signal.stats() for signal in self.signals)
+            connections = self.channel.connections
+            return {
+                **spans,
+                "metrics": metrics,
+                "connections": connections,
+                "reconnects": max(0, connections - 1),
+                "state": self.channel.state.value,
+                "last_error": self.complaints.last,
+            }
 
     # Under the driver's lock
 
@@ -257,6 +302,8 @@ class Engine:
 
     def _work_all(self) -> None:
         """Encode everything that is there; when draining, have it proven."""
+        if not self._running:
+            self.start()
         self._summoned = False
         for signal in self.signals:
             for _ in range(len(signal.queue) // signal.bundle + 1):
@@ -268,6 +315,7 @@ class Engine:
             self.settled()
 
     def _encode(self, signal: Signal) -> None:
+        signal.encoding = True  # before they leave the queue, so that nobody takes it all for settled
         parts: list[bytes] = []
         size = failures = 0
         for item in signal.queue.take(signal.bundle):
@@ -277,19 +325,17 @@ class Engine:
                 failures += 1
                 self.complaints.say("an item", f"One of the {signal.name} cannot be encoded: {error!r}")
                 continue
-            if size + len(part) > MAX_BATCH_BYTES and parts:
-                self._submit(signal, Batch(b"".join(parts), len(parts)))
+            if parts and size + len(part) > MAX_BATCH_BYTES:
+                self._submit(signal, parts)
                 parts, size = [], 0
             parts.append(part)
             size += len(part)
-        if failures:
-            with self._driver.lock:
-                signal.ledger.accepted += failures
-                signal.ledger.dropped[UNENCODABLE] += failures
-        if parts:
-            self._submit(signal, Batch(b"".join(parts), len(parts)))
+        self._submit(signal, parts, failures)
+        signal.encoding = False
 
-    def _submit(self, signal: Signal, batch: Batch) -> None:
+    def _submit(self, signal: Signal, parts: list[bytes], failures: int = 0) -> None:
         with self._driver.lock:
-            if signal.service is not None and not self._stopped:
-                signal.service.submit(batch)
+            signal.ledger.accepted += failures
+            signal.ledger.dropped[UNENCODABLE] += failures
+            if parts and signal.service is not None:
+                signal.service.submit(Batch(b"".join(parts), len(parts)))

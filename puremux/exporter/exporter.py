@@ -1,0 +1,269 @@
+"""The exporter: what most users of puremux import.
+
+Floor 4, exporter: imports the rest of ``exporter``, and channel below.
+Source: the options mirror those of Go's ``contrib.go.opencensus.io/exporter/ocagent``; ``export`` and ``emit`` are
+those of opencensus.trace's exporters, ``export_metrics`` those of opencensus.metrics'.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ssl
+import weakref
+from types import TracebackType
+from typing import Any, Iterable, Mapping, Sequence
+
+from ..channel import Channel
+from ..errors import Metadata
+from ..proto import metrics_service_pb2, trace_service_pb2
+from ..subchannel import Backoff, Keepalive
+from ..transport.link import Tap
+from .batches import Batch, Ledger
+from .engine import Engine, Signal
+from .identity import Identity
+from .limits import SpanLimits
+from .metrics import metric_field
+from .queue import HandOver
+from .sampling import AgentSampler
+from .spans import span_field
+from .streams import Pace
+
+__all__ = ["Exporter"]
+
+DEFAULT_PORT = 55678  # of an OpenCensus Agent
+BACKOFF = Backoff(initial=1.0, maximum=5.0)  # when no reconnection period is asked for
+
+
+class Exporter:
+    """Sends spans and metrics to an OpenCensus Agent, in the background.
+
+    Nothing here waits for the agent, but :meth:`flush` and :meth:`stop`, whose waits are bounded; nothing raises because
+    of it.  What goes wrong is counted in :meth:`stats` and logged once a minute (logger ``puremux.exporter``).
+
+    Args:
+        address: ``host:port`` or another form that :class:`puremux.Channel` takes, or a list of agents of which one is
+            used at a time; the default port is 55678.
+        insecure: True for plaintext, False for TLS, None for plaintext to this machine only.
+        tls: own certificates and trust.
+        service_name: the name of the program, in the Node that the agent is told.
+        reconnection_period: seconds between attempts to reach an agent that is away, made shorter by a random part of
+            up to a third; None for steps from 1 to 5 seconds.
+        headers: metadata sent with each stream, a mapping or pairs.
+        compression: ``gzip`` to compress what is sent.
+        resource: what the program runs on: a mapping of labels, an opencensus Resource, or a function that finds it;
+            None to read ``OC_RESOURCE_TYPE`` and ``OC_RESOURCE_LABELS``.
+        metric_name_prefix: put before the name of each metric, with a ``/``.
+        sampler: used while the agent asks for no other sampling; None for opencensus's default probability.
+        start: False to connect only at :meth:`start`.
+        span_limits: attributes, annotations, message events and links that a span keeps.
+        queue_size: spans held at the most until the background thread takes them; the oldest make room.
+        replay_bytes: encoded spans held at the most until the agent is proven to have them, and metrics likewise.
+        bundle_count, bundle_delay: a batch leaves when it has so many spans, or after so many seconds.
+        pace: how often streams are rotated, and when the agent is taken for dead.
+        keepalive, proxy, connect_timeout, authority, user_agent, tap: as :class:`puremux.Channel` takes them.
+    Raises:
+        AddressError: an address cannot be read.
+        ValueError, TypeError: another option does not fit.
+    """
+
+    def __init__(
+        self,
+        address: str | Sequence[str] = "localhost:55678",
+        *,
+        insecure: bool | None = None,
+        tls: ssl.SSLContext | None = None,
+        service_name: str | None = None,
+        reconnection_period: float | None = None,
+        headers: Mapping[str, str] | Metadata | None = None,
+        compression: str | None = None,
+        resource: Any = None,
+        metric_name_prefix: str = "",
+        sampler: Any = None,
+        start: bool = True,
+        host_name: str | None = None,
+        span_limits: SpanLimits | None = None,
+        queue_size: int = 20_000,
+        replay_bytes: int = 32 * 1024 * 1024,
+        bundle_count: int = 300,
+        bundle_delay: float = 2.0,
+        pace: Pace | None = None,
+        keepalive: Keepalive | None = None,
+        proxy: str | None = None,
+        policy: str = "pick_first",
+        connect_timeout: float = 5.0,
+        authority: str | None = None,
+        user_agent: str | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        for name, value in (("bundle_count", bundle_count), ("bundle_delay", bundle_delay), ("replay_bytes", replay_bytes)):
+            if value <= 0:
+                raise ValueError(f"{name} takes a number above zero, not {value!r}")
+        limits = span_limits or SpanLimits()
+        self._identity = Identity(service_name=service_name, resource=resource, host_name=host_name)
+        self._sampler = AgentSampler(sampler, limits)
+        channel = Channel(
+            address,
+            insecure=insecure,
+            tls=tls,
+            metadata=_pairs(headers),
+            compression=compression,
+            backoff=_backoff(reconnection_period),
+            keepalive=keepalive,
+            proxy=proxy,
+            policy=policy,
+            connect_timeout=connect_timeout,
+            idle_timeout=None,
+            authority=authority,
+            user_agent=user_agent,
+            tap=tap,
+            default_port=DEFAULT_PORT,
+        )
+        self._spans = Signal(
+            "spans",
+            trace_service_pb2.TRACE_SERVICE_EXPORT_PATH,
+            lambda span_data: span_field(span_data, limits),
+            HandOver(queue_size),
+            Ledger(replay_bytes),
+            bundle_count,
+        )
+        self._metrics = Signal(
+            "metrics",
+            metrics_service_pb2.METRICS_SERVICE_EXPORT_PATH,
+            lambda metric: metric_field(metric, metric_name_prefix),
+            HandOver(queue_size),
+            Ledger(replay_bytes),
+            bundle_count,
+        )
+        self._engine = Engine(
+            channel,
+            [self._spans, self._metrics],
+            identity=self._identity.in_request,
+            node=self._identity.node,
+            following=self._sampler,
+            bundle_delay=bundle_delay,
+            pace=pace or Pace(),
+            compression=compression,
+        )
+        atexit.register(self._engine.stop)
+        # Without this a program that drops an exporter would keep its thread; what it holds still leaves, by the engine.
+        weakref.finalize(self, self._engine.retire).atexit = False
+        if start:
+            self.start()
+
+    # The application's threads
+
+    def export(self, span_datas: Iterable[Any]) -> None:
+        """Hand over ended spans (``opencensus.trace`` SpanData); microseconds, never waits, never raises."""
+        signal = self._spans
+        put = signal.queue.put
+        try:
+            for span_data in span_datas:
+                put(span_data)
+        except Exception as error:  # not a sequence of spans; the application must not suffer for it
+            self._engine.complain("export", f"export() was given {type(span_datas).__name__}: {error!r}")
+        if len(signal.queue) >= signal.threshold:
+            self._engine.summon()
+
+    emit = export
+
+    def export_metrics(self, metrics: Iterable[Any]) -> None:
+        """Hand over metrics (``opencensus.metrics`` Metric); never waits, never raises."""
+        signal = self._metrics
+        try:
+            for metric in metrics:
+                signal.queue.put(metric)
+        except Exception as error:  # as above
+            self._engine.complain("export_metrics", f"export_metrics() was given {type(metrics).__name__}: {error!r}")
+        if len(signal.queue):  # metrics come once a period, and their time is theirs: no waiting for more
+            self._engine.summon_all()
+
+    def export_trace_request(self, request: Any) -> None:
+        """Send a ready ``ExportTraceServiceRequest``; its Node and Resource hold for its own spans.
+
+        Args:
+            request: of :mod:`puremux.proto`, or anybody's message of that type.
+        """
+        parsed = trace_service_pb2.ExportTraceServiceRequest.FromString(request.SerializeToString())
+        self._export_request(self._spans, parsed, "spans")
+
+    def export_metrics_request(self, request: Any) -> None:
+        """Send a ready ``ExportMetricsServiceRequest``, as :meth:`export_trace_request` does."""
+        parsed = metrics_service_pb2.ExportMetricsServiceRequest.FromString(request.SerializeToString())
+        self._export_request(self._metrics, parsed, "metrics")
+
+    def _export_request(self, signal: Signal, request: Any, field: str) -> None:
+        count = len(getattr(request, field))
+        identity = self._identity.of_request(request)
+        request.ClearField("node")
+        request.ClearField("resource")
+        self._engine.submit(signal, Batch(request.SerializeToString(), count, identity))
+
+    # Life
+
+    def start(self) -> None:
+        """Connect, if that is not done yet.  Returns at once."""
+        self._engine.start()
+
+    def flush(self, timeout: float | None = 5.0) -> bool:
+        """Send what was handed over so far, and wait until the agent has proven that it has it.
+
+        Args:
+            timeout: seconds to wait at the most.
+        Returns:
+            False when the proof did not come in time; the exporter goes on trying.
+        """
+        return self._engine.flush(timeout)
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Flush, and close the connection.  What is handed over afterwards is dropped and counted.
+
+        Args:
+            timeout: seconds to wait at the most; None for 5 with an agent that answers, 1 with one that does not.
+        Returns:
+            False when something was not delivered; :meth:`stats` tells how much.
+        """
+        atexit.unregister(self._engine.stop)
+        return self._engine.stop(timeout)
+
+    def __enter__(self) -> Exporter:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # To look at
+
+    @property
+    def sampler(self) -> AgentSampler:
+        """A sampler for ``Tracer(sampler=...)`` that does what the agent's Config stream asks for."""
+        return self._sampler
+
+    def stats(self) -> dict[str, Any]:
+        """What became of everything, in numbers of spans; the same for metrics under ``"metrics"``.
+
+        Returns:
+            ``queue``: handed over, not encoded yet; ``waiting``: encoded, not sent; ``unconfirmed``: sent, not proven to
+            have arrived; ``confirmed``; ``sent`` and ``replayed``: put on a stream the first time, and again;
+            ``dropped``: given up, by reason; ``accepted``: their sum, ``sent`` and ``replayed`` apart.
+            ``connections``, ``reconnects``, ``state``, ``last_error`` speak of the connection.
+        """
+        return self._engine.stats()
+
+
+def _pairs(headers: Mapping[str, str] | Metadata | None) -> Metadata:
+    if headers is None:
+        return ()
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return tuple((key.lower(), value) for key, value in pairs)
+
+
+def _backoff(reconnection_period: float | None) -> Backoff:
+    if reconnection_period is None:
+        return BACKOFF
+    if reconnection_period <= 0:
+        raise ValueError(f"reconnection_period takes seconds above zero, not {reconnection_period!r}")
+    # With a jitter of a fifth both ways, five sixths of the period keep every wait within it.
+    return Backoff(reconnection_period / 1.2, multiplier=1.0, maximum=reconnection_period)

@@ -1,0 +1,53 @@
+"""How much of a span is sent: counts of its parts, bytes of its texts.
+
+Floor 4, exporter: the standard library only.
+Source: opencensus.trace.span and Go's trace.Config for the counts; MAX_FRAMES of opencensus.trace.stack_trace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+__all__ = ["SpanLimits"]
+
+
+@dataclass(frozen=True)
+class SpanLimits:
+    """What a span may hold on the wire; what is left out is counted in the span itself.
+
+    Of too many parts the newest are kept, as OpenCensus's own tracer does.  0 keeps none.
+
+    Raises:
+        ValueError: a limit is not a whole number, or is below 0.
+    """
+
+    max_attributes: int = 32
+    """Attributes of a span, and of each of its annotations and links."""
+
+    max_annotations: int = 32
+    max_message_events: int = 128
+    max_links: int = 32
+    max_stack_frames: int = 128
+
+    max_string_bytes: int = 16 * 1024
+    """Bytes of UTF-8 of each text: a name, a key, a value, a description.  A longer one is cut between two characters."""
+
+    def __post_init__(self) -> None:
+        for name, limit in asdict(self).items():
+            if not isinstance(limit, int) or limit < 0:
+                raise ValueError(f"SpanLimits: {name} takes a whole number from 0 up, not {limit!r}")
+
+    def with_trace_config(self, config: Any) -> SpanLimits:
+        """These limits, changed by what an agent's TraceConfig sets.
+
+        Args:
+            config: a ``TraceConfig`` message.  Its fields can't tell 0 from "not set": zero and less change nothing.
+        """
+        wanted = {
+            "max_attributes": config.max_number_of_attributes,
+            "max_annotations": config.max_number_of_annotations,
+            "max_message_events": config.max_number_of_message_events,
+            "max_links": config.max_number_of_links,
+        }
+        return replace(self, **{name: limit for name, limit in wanted.items() if limit > 0})

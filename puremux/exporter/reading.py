@@ -1,0 +1,328 @@
+"""What an application hands over, read as values that the protocol has.
+
+Floor 4, exporter: the standard library only; OpenCensus's objects are known by their shape.
+Source: opencensus 0.11 (trace.span_data, trace.attributes, metrics.export); numbers and times as in opencensus-proto.
+
+Here is decided what unusual input means, for the direct encoders and for the generated classes alike.  Nothing is
+refused that can be sent in some way, and whatever is not sent as it was is noted in ``Defects``.  An exception leaves
+these functions only when an object's own methods raise; the caller then leaves out the part that it belongs to.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from binascii import unhexlify
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+from typing import Any, Callable, NamedTuple, Union
+
+__all__ = [
+    "CORRECTED",
+    "INT32",
+    "INT64",
+    "LOST",
+    "STRINGIFIED",
+    "UINT32",
+    "UINT64",
+    "UNSERIALIZABLE",
+    "AttributeValue",
+    "Defects",
+    "SpanShape",
+    "attribute_map",
+    "attribute_value",
+    "cut",
+    "describe",
+    "dropped_before",
+    "frame_field",
+    "identifier",
+    "newest",
+    "real_number",
+    "span_shape",
+    "stack_frames",
+    "text",
+    "timestamp",
+    "unsigned64",
+    "whole_number",
+]
+
+UNSERIALIZABLE = "unserializable"
+"""A whole span or metric was left out."""
+
+LOST = "lost"
+"""A part was left out: an attribute, an event, a link, a stack frame, a point."""
+
+STRINGIFIED = "stringified"
+"""An attribute's value has no type of the protocol; its ``str()`` was sent."""
+
+CORRECTED = "corrected"
+"""A number, a time or a parent's id could not be read or was out of range; the nearest number, or nothing, was sent."""
+
+INT32 = (-(2**31), 2**31 - 1)
+INT64 = (-(2**63), 2**63 - 1)
+UINT32 = (0, 2**32 - 1)
+UINT64 = (0, 2**64 - 1)
+
+AttributeValue = Union[str, int, bool, float]
+
+
+class Defects:
+    """What could not be sent as it was: how often, by kind, and the newest sentence of each kind.
+
+    Args:
+        tell: is called with kind and sentence of each defect, for instance to log it now and then.
+    """
+
+    def __init__(self, tell: Callable[[str, str], None] | None = None) -> None:
+        self.counts: Counter[str] = Counter()
+        self.latest: dict[str, str] = {}
+        self._tell = tell
+
+    def note(self, kind: str, sentence: str) -> None:
+        """Count a defect and keep the sentence about it."""
+        self.counts[kind] += 1
+        self.latest[kind] = sentence
+        if self._tell is not None:
+            self._tell(kind, sentence)
+
+
+# Texts
+
+
+def text(value: object) -> str:
+    """The value as text that UTF-8 can carry: ``str()`` of what is none, and "?" for each lone surrogate."""
+    plain = str.__str__(value) if isinstance(value, str) else str(value)
+    return str.encode(plain, "utf-8", "replace").decode("utf-8")
+
+
+def cut(value: object, limit: int) -> tuple[str, int]:
+    """The value as text of at most ``limit`` bytes of UTF-8, and how many bytes that took away."""
+    whole = text(value)
+    data = whole.encode("utf-8")
+    if len(data) <= limit:
+        return whole, 0
+    kept = data[:limit].decode("utf-8", "ignore")  # "ignore" drops a character that the cut went through
+    return kept, len(data) - len(kept.encode("utf-8"))
+
+
+def describe(value: object) -> str:
+    """A short ``repr`` for a sentence; the type's name when the object cannot even do that."""
+    try:
+        shown = text(repr(value))
+    except Exception:
+        return f"a {type(value).__name__}"
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+# Numbers and ids
+
+
+def whole_number(value: object, bounds: tuple[int, int], defects: Defects, field: str) -> int:
+    """The value as a whole number within bounds; None is 0."""
+    lowest, highest = bounds
+    if value is None:
+        return 0
+    try:
+        number = int.__int__(value) if isinstance(value, int) else int(value)  # type: ignore[call-overload]  # or raises
+    except (TypeError, ValueError, OverflowError):
+        defects.note(CORRECTED, f"{field} is {describe(value)}, not a whole number; 0 is sent")
+        return 0
+    if lowest <= number <= highest:
+        return int(number)
+    defects.note(CORRECTED, f"{field} is outside of {lowest} to {highest}; the nearest of these is sent")
+    return lowest if number < lowest else highest
+
+
+def unsigned64(value: object, defects: Defects, field: str) -> int:
+    """An id of up to 64 bits; negative ones as the two's complement, as Go sends them, so that ids stay distinct."""
+    return whole_number(value, (INT64[0], UINT64[1]), defects, field) & UINT64[1]
+
+
+def real_number(value: object, defects: Defects, field: str) -> float:
+    """The value as a double; None is 0."""
+    if value is None:
+        return 0.0
+    try:
+        return float.__float__(value) if isinstance(value, float) else float(value)  # type: ignore[arg-type]  # or raises
+    except (TypeError, ValueError, OverflowError):
+        defects.note(CORRECTED, f"{field} is {describe(value)}, which no double can hold; 0 is sent")
+        return 0.0
+
+
+def identifier(value: Any, size: int, field: str) -> bytes:
+    """An id of ``size`` bytes from its hexadecimal digits.
+
+    Raises:
+        ValueError: it is none, with a sentence.
+    """
+    try:
+        found = unhexlify(value)
+    except (TypeError, ValueError):
+        found = b""
+    if len(found) != size:
+        raise ValueError(f"its {field} is {describe(value)}, not {2 * size} hexadecimal digits")
+    return found
+
+
+# Times
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH_DAY = EPOCH.toordinal()
+SECOND = timedelta(seconds=1)
+ISO_TIME = re.compile(
+    r"(\d{1,4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):?(\d\d))?", re.ASCII
+)  # strftime("%Y") writes years below 1000 without zeros
+
+
+def timestamp(value: object, defects: Defects, field: str) -> tuple[int, int] | None:
+    """Seconds since 1970 and nanoseconds; None for None and for what is no time.
+
+    Args:
+        value: a ``datetime``, or its text as OpenCensus writes it: ``2026-11-23T10:20:30.123456Z``.  Without a zone
+            it is UTC.
+    """
+    if value is None:
+        return None
+    try:
+        return _from_datetime(value) if isinstance(value, datetime) else _from_iso(value)
+    except (TypeError, ValueError, OverflowError):
+        defects.note(CORRECTED, f"{field} is {describe(value)}, not a time like 2026-11-23T10:20:30.123456Z; none is sent")
+        return None
+
+
+def _from_datetime(value: datetime) -> tuple[int, int]:
+    if value.utcoffset() is None:
+        value = value.replace(tzinfo=timezone.utc)
+    seconds, rest = divmod(value - EPOCH, SECOND)
+    return seconds, rest.microseconds * 1000
+
+
+def _from_iso(value: object) -> tuple[int, int]:
+    match = ISO_TIME.fullmatch(str.__str__(value)) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("no time")
+    year, month, day, hour, minute, second = map(int, match.group(1, 2, 3, 4, 5, 6))
+    if hour > 23 or minute > 59 or second > 60:  # 60 is a leap second
+        raise ValueError("no time of day")
+    days = date(year, month, day).toordinal() - EPOCH_DAY
+    seconds = ((days * 24 + hour) * 60 + minute) * 60 + second
+    fraction, sign, zone_hours, zone_minutes = match.group(7, 8, 9, 10)
+    if sign:
+        offset = (int(zone_hours) * 60 + int(zone_minutes)) * 60
+        seconds += offset if sign == "-" else -offset
+    return seconds, int((fraction or "0")[:9].ljust(9, "0"))
+
+
+# Attributes
+
+
+def attribute_value(value: object, defects: Defects, key: str) -> AttributeValue:
+    """The value as exactly one of the four types that attributes have."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, int) or hasattr(value, "__index__"):  # the latter: numpy's
+        number = int(operator.index(value))  # type: ignore[arg-type]  # mypy can't read hasattr
+        if INT64[0] <= number <= INT64[1]:
+            return number
+    said = text(value)
+    defects.note(STRINGIFIED, f"attribute {describe(key)} has a value of type {type(value).__name__}; it is sent as text")
+    return said
+
+
+def attribute_map(attributes: Any) -> Mapping[Any, Any]:
+    """The mapping inside of OpenCensus's ``Attributes``, or the mapping itself; None is an empty one."""
+    if attributes is None:
+        return {}
+    inner = getattr(attributes, "attributes", attributes)
+    return {} if inner is None else inner  # type: ignore[no-any-return]  # what has no items() raises where it is used
+
+
+# Lists of parts
+
+
+def newest(parts: Any, limit: int) -> tuple[list[Any], int]:
+    """The last ``limit`` parts, and how many others there are, those included that the tracer itself dropped."""
+    if parts is None:
+        return [], 0
+    every = list(parts)
+    surplus = max(len(every) - limit, 0)
+    return every[surplus:], surplus + dropped_before(parts)
+
+
+def dropped_before(parts: Any) -> int:
+    """How many parts OpenCensus's ``BoundedList`` or ``BoundedDict`` has already dropped."""
+    dropped = getattr(parts, "dropped", 0)
+    return max(dropped, 0) if type(dropped) is int else 0
+
+
+# Spans
+
+
+class SpanShape(NamedTuple):
+    """What is sent of a span: the fields of ``opencensus.trace.span_data.SpanData``, in its order."""
+
+    name: Any
+    context: Any
+    span_id: Any
+    parent_span_id: Any
+    attributes: Any
+    start_time: Any
+    end_time: Any
+    child_span_count: Any
+    stack_trace: Any
+    annotations: Any
+    message_events: Any
+    links: Any
+    status: Any
+    same_process_as_parent_span: Any
+    span_kind: Any
+
+
+def span_shape(span: Any) -> SpanShape:
+    """A ``SpanData``, or a span as the tracer holds it, in one shape; what is missing is None."""
+    if getattr(span, "_fields", None) == SpanShape._fields:
+        return SpanShape(*span)
+    fields = {name: getattr(span, name, None) for name in SpanShape._fields}
+    if fields["context"] is None:
+        fields["context"] = getattr(getattr(span, "context_tracer", None), "span_context", None)
+    if fields["child_span_count"] is None and hasattr(span, "children"):
+        fields["child_span_count"] = len(span.children)
+    if fields["parent_span_id"] is None:
+        parent = getattr(span, "parent_span", None)
+        fields["parent_span_id"] = parent if isinstance(parent, str) else getattr(parent, "span_id", None)
+    return SpanShape(**fields)
+
+
+# Stack traces
+
+FRAME_NAMES = {  # what a formatted frame calls the attributes of a StackFrame
+    "func_name": "function_name",
+    "original_func_name": "original_function_name",
+    "line_num": "line_number",
+    "col_num": "column_number",
+}
+
+
+def stack_frames(stack_trace: Any, limit: int) -> tuple[list[Any], int]:
+    """The frames of a ``StackTrace``, and how many are missing."""
+    frames, dropped = newest(getattr(stack_trace, "stack_frames", None), limit)
+    before = getattr(stack_trace, "dropped_frames_count", 0)
+    return frames, dropped + (max(before, 0) if type(before) is int else 0)
+
+
+def frame_field(frame: Any, name: str) -> tuple[Any, int]:
+    """One value of a ``StackFrame``, or of the dictionary that opencensus makes of it; and the bytes already cut off."""
+    if not isinstance(frame, Mapping):
+        return getattr(frame, name, None), 0
+    if name in ("load_module", "build_id"):  # these two are nested: {"load_module": {"module": .., "build_id": ..}}
+        frame, name = frame.get("load_module") or {}, {"load_module": "module"}.get(name, name)
+    value = frame.get(FRAME_NAMES.get(name, name))
+    if not isinstance(value, Mapping):
+        return value, 0
+    cut_off = value.get("truncated_byte_count", 0)
+    return value.get("value"), (cut_off if type(cut_off) is int and cut_off > 0 else 0)
