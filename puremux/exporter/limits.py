@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-__all__ = ["SpanLimits"]
+__all__ = ["DEFAULT_LIMITS", "SpanLimits"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SpanLimits:
     max_stack_frames: int = 128
 
     max_string_bytes: int = 16 * 1024
-    """Bytes of UTF-8 of each text: a name, a key, a value, a description.  A longer one is cut between two characters."""
+    """Bytes of UTF-8 of each text: name, key, value, description.  Longer ones are cut between two characters."""
 
     def __post_init__(self) -> None:
         for name, limit in asdict(self).items():
@@ -51,3 +51,6 @@ class SpanLimits:
             "max_links": config.max_number_of_links,
         }
         return replace(self, **{name: limit for name, limit in wanted.items() if limit > 0})
+
+
+DEFAULT_LIMITS = SpanLimits()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 import re
+import reprlib
 from binascii import unhexlify
 from collections import Counter
 from collections.abc import Mapping
@@ -20,27 +21,39 @@ from typing import Any, Callable, NamedTuple, Union
 
 __all__ = [
     "CORRECTED",
+    "DISTRIBUTION_VALUE",
+    "DOUBLE_VALUE",
+    "GAUGES",
     "INT32",
     "INT64",
+    "INT64_VALUE",
     "LOST",
     "STRINGIFIED",
+    "SUMMARY_VALUE",
     "UINT32",
     "UINT64",
     "UNSERIALIZABLE",
     "AttributeValue",
     "Defects",
+    "FrameShape",
     "SpanShape",
     "attribute_map",
     "attribute_value",
     "cut",
     "describe",
     "dropped_before",
-    "frame_field",
+    "dropped_frames",
+    "frame_shape",
     "identifier",
+    "left_out",
+    "metric_name",
+    "metric_type",
     "newest",
+    "newest_items",
+    "parent_identifier",
+    "point_kind",
     "real_number",
     "span_shape",
-    "stack_frames",
     "text",
     "timestamp",
     "unsigned64",
@@ -106,11 +119,17 @@ def cut(value: object, limit: int) -> tuple[str, int]:
     return kept, len(data) - len(kept.encode("utf-8"))
 
 
+def left_out(what: str, value: object, error: Exception) -> str:
+    """The sentence about a part, or a whole, that could not be sent."""
+    shown = describe(getattr(value, "name", value))
+    return f"{what} {shown} is left out: {describe(error)}"
+
+
 def describe(value: object) -> str:
     """A short ``repr`` for a sentence; the type's name when the object cannot even do that."""
     try:
-        shown = text(repr(value))
-    except Exception:
+        shown = text(reprlib.repr(value))
+    except Exception:  # noqa: BLE001  an application's __repr__ may raise anything
         return f"a {type(value).__name__}"
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
@@ -165,6 +184,17 @@ def identifier(value: Any, size: int, field: str) -> bytes:
     return found
 
 
+def parent_identifier(value: object, defects: Defects) -> bytes:
+    """A parent's span id; empty for None, and for what cannot be read: the span itself is worth more than that."""
+    if value is None:
+        return b""
+    try:
+        return identifier(value, 8, "parent span id")
+    except ValueError as error:
+        defects.note(CORRECTED, f"a span has no parent in the trace: {error}")
+        return b""
+
+
 # Times
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -187,7 +217,7 @@ def timestamp(value: object, defects: Defects, field: str) -> tuple[int, int] | 
     try:
         return _from_datetime(value) if isinstance(value, datetime) else _from_iso(value)
     except (TypeError, ValueError, OverflowError):
-        defects.note(CORRECTED, f"{field} is {describe(value)}, not a time like 2026-11-23T10:20:30.123456Z; none is sent")
+        defects.note(CORRECTED, f"{field} is {describe(value)}, not like 2026-11-23T10:20:30.123456Z; none is sent")
         return None
 
 
@@ -217,7 +247,7 @@ def _from_iso(value: object) -> tuple[int, int]:
 # Attributes
 
 
-def attribute_value(value: object, defects: Defects, key: str) -> AttributeValue:
+def attribute_value(value: object, defects: Defects, key: object) -> AttributeValue:
     """The value as exactly one of the four types that attributes have."""
     if isinstance(value, str):
         return text(value)
@@ -226,11 +256,11 @@ def attribute_value(value: object, defects: Defects, key: str) -> AttributeValue
     if isinstance(value, float):
         return float.__float__(value)
     if isinstance(value, int) or hasattr(value, "__index__"):  # the latter: numpy's
-        number = int(operator.index(value))  # type: ignore[arg-type]  # mypy can't read hasattr
+        number = int(operator.index(value))
         if INT64[0] <= number <= INT64[1]:
             return number
     said = text(value)
-    defects.note(STRINGIFIED, f"attribute {describe(key)} has a value of type {type(value).__name__}; it is sent as text")
+    defects.note(STRINGIFIED, f"attribute {describe(key)} is of type {type(value).__name__}; it is sent as text")
     return said
 
 
@@ -239,7 +269,7 @@ def attribute_map(attributes: Any) -> Mapping[Any, Any]:
     if attributes is None:
         return {}
     inner = getattr(attributes, "attributes", attributes)
-    return {} if inner is None else inner  # type: ignore[no-any-return]  # what has no items() raises where it is used
+    return {} if inner is None else inner
 
 
 # Lists of parts
@@ -254,10 +284,61 @@ def newest(parts: Any, limit: int) -> tuple[list[Any], int]:
     return every[surplus:], surplus + dropped_before(parts)
 
 
+def newest_items(attributes: Mapping[Any, Any], limit: int) -> tuple[list[tuple[Any, Any]], int]:
+    """The last ``limit`` items, and how many others there are."""
+    every = list(attributes.items())
+    surplus = max(len(every) - limit, 0)
+    return every[surplus:], surplus + dropped_before(attributes)
+
+
 def dropped_before(parts: Any) -> int:
     """How many parts OpenCensus's ``BoundedList`` or ``BoundedDict`` has already dropped."""
     dropped = getattr(parts, "dropped", 0)
     return max(dropped, 0) if type(dropped) is int else 0
+
+
+# Metrics
+
+DISTRIBUTION_VALUE = "distribution_value"
+DOUBLE_VALUE = "double_value"
+INT64_VALUE = "int64_value"
+SUMMARY_VALUE = "summary_value"
+
+KIND_OF_TYPE = {  # MetricDescriptor.Type -> the field of Point that its values go into
+    1: INT64_VALUE,
+    2: DOUBLE_VALUE,
+    3: DISTRIBUTION_VALUE,
+    4: INT64_VALUE,
+    5: DOUBLE_VALUE,
+    6: DISTRIBUTION_VALUE,
+    7: SUMMARY_VALUE,
+}
+GAUGES = (1, 2, 3)
+"""The types of metrics whose time series have no start."""
+
+
+def metric_name(name: object, prefix: str) -> str:
+    """A metric's name as it is sent: ``prefix``, "/" and the name, or the name alone."""
+    plain = "" if name is None else text(name)
+    return f"{text(prefix)}/{plain}" if prefix else plain
+
+
+def metric_type(value: object, defects: Defects) -> int:
+    """The number of a MetricDescriptor.Type; 0, UNSPECIFIED, for one that it lacks."""
+    number = whole_number(value, INT32, defects, "a metric's type")
+    return number if number in KIND_OF_TYPE else 0
+
+
+def point_kind(metric_type: int, value: Any) -> str:
+    """The field of Point for a value: the one of its metric's type, since agents take any other for 0."""
+    kind = KIND_OF_TYPE.get(metric_type)
+    if kind is not None:
+        return kind
+    if hasattr(value, "bucket_options"):
+        return DISTRIBUTION_VALUE
+    if hasattr(value.value, "snapshot"):
+        return SUMMARY_VALUE
+    return INT64_VALUE if isinstance(value.value, int) else DOUBLE_VALUE
 
 
 # Spans
@@ -300,29 +381,54 @@ def span_shape(span: Any) -> SpanShape:
 
 # Stack traces
 
-FRAME_NAMES = {  # what a formatted frame calls the attributes of a StackFrame
-    "func_name": "function_name",
-    "original_func_name": "original_function_name",
-    "line_num": "line_number",
-    "col_num": "column_number",
-}
+
+class FrameShape(NamedTuple):
+    """What is sent of a stack frame; each text with the number of bytes that opencensus has already cut off it."""
+
+    function_name: tuple[Any, int]
+    original_function_name: tuple[Any, int]
+    file_name: tuple[Any, int]
+    load_module: tuple[Any, int]
+    build_id: tuple[Any, int]
+    source_version: tuple[Any, int]
+    line_number: Any
+    column_number: Any
 
 
-def stack_frames(stack_trace: Any, limit: int) -> tuple[list[Any], int]:
-    """The frames of a ``StackTrace``, and how many are missing."""
-    frames, dropped = newest(getattr(stack_trace, "stack_frames", None), limit)
-    before = getattr(stack_trace, "dropped_frames_count", 0)
-    return frames, dropped + (max(before, 0) if type(before) is int else 0)
-
-
-def frame_field(frame: Any, name: str) -> tuple[Any, int]:
-    """One value of a ``StackFrame``, or of the dictionary that opencensus makes of it; and the bytes already cut off."""
+def frame_shape(frame: Any) -> FrameShape:
+    """A ``StackFrame``, or the dictionary that opencensus makes of one when it takes a traceback apart."""
     if not isinstance(frame, Mapping):
-        return getattr(frame, name, None), 0
-    if name in ("load_module", "build_id"):  # these two are nested: {"load_module": {"module": .., "build_id": ..}}
-        frame, name = frame.get("load_module") or {}, {"load_module": "module"}.get(name, name)
-    value = frame.get(FRAME_NAMES.get(name, name))
+        return FrameShape(
+            (frame.func_name, 0),
+            (frame.original_func_name, 0),
+            (frame.file_name, 0),
+            (frame.load_module, 0),
+            (frame.build_id, 0),
+            (frame.source_version, 0),
+            frame.line_num,
+            frame.col_num,
+        )
+    module = frame.get("load_module") or {}
+    return FrameShape(
+        _text_and_missing(frame.get("function_name")),
+        _text_and_missing(frame.get("original_function_name")),
+        _text_and_missing(frame.get("file_name")),
+        _text_and_missing(module.get("module")),
+        _text_and_missing(module.get("build_id")),
+        _text_and_missing(frame.get("source_version")),
+        frame.get("line_number"),
+        frame.get("column_number"),
+    )
+
+
+def _text_and_missing(value: Any) -> tuple[Any, int]:
     if not isinstance(value, Mapping):
         return value, 0
-    cut_off = value.get("truncated_byte_count", 0)
-    return value.get("value"), (cut_off if type(cut_off) is int and cut_off > 0 else 0)
+    missing = value.get("truncated_byte_count")
+    return value.get("value"), (missing if type(missing) is int and missing > 0 else 0)
+
+
+def dropped_frames(stack_trace: Any) -> int:
+    """How many frames opencensus has already dropped."""
+    dropped = getattr(stack_trace, "dropped_frames_count", 0)
+    return max(dropped, 0) if type(dropped) is int else 0
