@@ -1,0 +1,1 @@
+"""The tests: unit (no socket), loopback (our own servers), interop (servers that others wrote), browser."""

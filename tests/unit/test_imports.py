@@ -1,0 +1,124 @@
+"""Rules of the house that import-linter does not know: what is imported when, what each module says of itself."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import puremux
+
+PACKAGE = Path(puremux.__file__).parent
+GENERATED = PACKAGE / "proto"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+WRITTEN = [path for path in SOURCES if path.parent != GENERATED]
+
+
+def in_package(path: Path) -> str:
+    """A test's id: where the module lies."""
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def run(program: str) -> str:
+    """What a program prints in an interpreter of its own."""
+    command = [sys.executable, "-W", "error", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+# What `import puremux` gives.
+
+
+def test_every_public_name_is_in_the_all_of_its_module() -> None:
+    for name, home in puremux._HOME.items():
+        assert name in importlib.import_module(f"puremux.{home}").__all__, f"{home} does not offer {name}"
+
+
+def test_every_public_name_can_be_had() -> None:
+    assert sorted(puremux.__all__) == dir(puremux)
+    for name in puremux.__all__:
+        assert getattr(puremux, name) is not None
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match=r"module 'puremux' has no attribute 'Exporters'"):
+        puremux.Exporters  # noqa: B018  the look-up is what is tested
+
+
+def test_types_are_told_about_every_public_name() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    told = {
+        (alias.name, node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert not set(puremux._HOME.items()) - told
+
+
+@pytest.mark.parametrize("heavy", ["google.protobuf", "h2", "ssl", "socket", "threading"])
+def test_import_puremux_is_cheap(heavy: str) -> None:
+    assert run(f"import sys, puremux; print({heavy!r} in sys.modules)") == "False\n"
+
+
+@pytest.mark.parametrize("absent", ["grpc", "opencensus", "prometheus_client", "jinja2", "rich"])
+def test_the_base_runs_where_something_is_absent(absent: str) -> None:
+    """Every public name can be had where an extra's library, or the library that is replaced, cannot be imported."""
+    names = "; ".join(f"puremux.{name}" for name in puremux.__all__)
+    assert run(f"import sys; sys.modules[{absent!r}] = None; import puremux; {names}; print('ok')") == "ok\n"
+
+
+def test_importing_a_module_first_makes_no_circle() -> None:
+    """Each module can be the first one that a program imports."""
+    modules = [".".join(("puremux", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in WRITTEN]
+    names = [name[: -len(".__init__")] if name.endswith(".__init__") else name for name in modules]
+    program = f"""
+import importlib, sys
+for name in {names!r}:
+    for loaded in [loaded for loaded in sys.modules if loaded.split('.')[0] == 'puremux']:
+        del sys.modules[loaded]
+    importlib.import_module(name)
+print('ok')
+"""
+    assert run(program) == "ok\n"
+
+
+# What import-linter takes for one: it knows packages from outside only by their first name.
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=in_package)
+def test_h2_is_seen_by_the_protocol_only(path: Path) -> None:
+    """The names of HTTP/2's error codes are words that every floor may use; all else of h2 stays on floor 2."""
+    if PACKAGE / "protocol" in path.parents:
+        return
+    allowed = {"h2.errors"}
+    seen = {name for name in imported(path) if name.split(".")[0] in {"h2", "hpack", "hyperframe"}}
+    assert not seen - allowed
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports by their whole names."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+
+
+# How the source is laid out.
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=in_package)
+def test_a_module_says_which_floor_it_is_on(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+    title = docstring.partition("\n")[0]
+    assert title.endswith((".", ":", "?")), "the first line is one sentence"
+    if path != PACKAGE / "__init__.py":
+        assert re.search(r"^Floor [1-5], ", docstring, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=in_package)
+def test_a_file_and_its_classes_have_a_size_that_one_can_read(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= 500
+    classes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+    assert not [node.name for node in classes if (node.end_lineno or 0) - node.lineno >= 350]
