@@ -15,6 +15,7 @@ import selectors
 import socket
 import ssl
 import threading
+from dataclasses import replace
 from typing import Any, Callable, Mapping, Protocol
 
 from ..errors import LocalProtocolError, Metadata
@@ -105,14 +106,17 @@ class Server:
         self._clients: set[_Client] = set()
         self._changed = threading.Condition(self.driver.lock)
 
-    def listen(self, address: str, default_port: int = 0) -> str:
+    def listen(self, address: str, default_port: int = 443) -> str:
         """Listen on an address, port 0 for any free one; return the address with its port.
 
         Raises:
             AddressError: the address cannot be read.
             OSError: the address cannot be listened on; its message says why.
         """
-        place = parse_address(address, default_port).places[0]
+        any_port = address.endswith(":0")  # no address to connect to, which is what parse_address() reads
+        place = parse_address(address[:-2] if any_port else address, default_port).places[0]
+        if any_port and isinstance(place, HostPort):
+            place = replace(place, port=0)
         sock = _listening_socket(place)
         listener = _Listener(self, sock)
         with self.driver.lock:

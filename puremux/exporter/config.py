@@ -58,7 +58,7 @@ class ConfigService:
         self._following = following
         self._complain = complain
         self._stream: _ConfigStream | None = None
-        self._asked_on = 0  # the connection, by its number, whose agent ended the stream
+        self._asked_on: int | None = None  # the connection, by its number, whose agent ended the stream
         self._closed = False
 
     def open(self) -> None:
@@ -75,7 +75,7 @@ class ConfigService:
 
     def abandon(self) -> None:
         """Begin anew in a forked child."""
-        self._stream, self._asked_on = None, 0
+        self._stream, self._asked_on = None, None
 
     def announcement(self) -> bytes:
         """The stream's first message."""
@@ -99,7 +99,7 @@ class ConfigService:
         """Ask again at once if only the connection broke, else on the next connection."""
         self._stream = None
         if stream.left_with_connection:
-            self._asked_on = 0
+            self._asked_on = None
             self.open()
         else:
             self._asked_on = self._channel.connections
