@@ -23,7 +23,7 @@ Floor 1, words: imports status only.  Errors hold plain values, so they pickle a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Tuple, Union
+from typing import Union
 
 from .status import StatusCode
 
@@ -45,7 +45,7 @@ __all__ = [
     "TransportError",
 ]
 
-Metadata = Sequence[Tuple[str, Union[str, bytes]]]
+Metadata = Sequence[tuple[str, Union[str, bytes]]]
 """Pairs of a lower-case key and a value; the value is ``bytes`` where the key ends in ``-bin``, else ``str``."""
 
 
@@ -86,7 +86,7 @@ class MessageError(RemoteProtocolError):
         super().__init__(message)
         self.code = code
 
-    def __reduce__(self) -> Tuple[object, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return MessageError, (self.code, self.message)
 
 

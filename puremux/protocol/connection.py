@@ -10,7 +10,7 @@ the receiving ones raises: whatever the peer does becomes events, the last of th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Union
 
 import h2.events
 import h2.exceptions
@@ -66,7 +66,7 @@ class Connection:
         self,
         *,
         client_side: bool,
-        max_receive_message_length: Optional[int] = 4 * 1024 * 1024,
+        max_receive_message_length: int | None = 4 * 1024 * 1024,
         stream_window: int = 1024 * 1024,
         connection_window: int = 4 * 1024 * 1024,
         max_concurrent_streams: int = 100,
@@ -82,13 +82,13 @@ class Connection:
         self._gate = FrameGate(client_side=client_side, limits=limits, budget=self._budget)
         self._outbox = Outbox(self._h2)
         self._credit = Credit(self._h2)
-        self._calls: Dict[int, Call] = {}
+        self._calls: dict[int, Call] = {}
         self._extra = b""  # bytes ahead of those in h2's buffer: frames of our own that h2 does not make
         self._settings_sent = 0
         self._settings_acknowledged = 0
-        self._peer_limit: Optional[int] = None
+        self._peer_limit: int | None = None
         self._going_away = False
-        self._ended: Optional[ConnectionEnded] = None
+        self._ended: ConnectionEnded | None = None
         self._last_inbound = 0
         self._output = 0  # bytes framed since data_to_send()
         self._events: list[Event] = []  # what our own steps caused
@@ -118,7 +118,7 @@ class Connection:
         events, self._events = self._events, []
         return events
 
-    def receive_data(self, data: bytes, now: float) -> List[Event]:
+    def receive_data(self, data: bytes, now: float) -> list[Event]:
         """Take bytes from the peer.
 
         Args:
@@ -127,7 +127,7 @@ class Connection:
         Returns:
             What happened, in order.
         """
-        events: List[Event] = []
+        events: list[Event] = []
         if self._ended:
             return events
         try:
@@ -148,7 +148,7 @@ class Connection:
         self._flush()
         return events + self.take_events()
 
-    def receive_eof(self) -> List[Event]:
+    def receive_eof(self) -> list[Event]:
         """Take the end of the peer's bytes."""
         try:
             self._gate.receive_eof()
@@ -157,11 +157,11 @@ class Connection:
         peer = "server" if self._client_side else "client"
         return self._end(ErrorCodes.NO_ERROR, f"the {peer} closed the connection")
 
-    def lose(self, reason: str) -> List[Event]:
+    def lose(self, reason: str) -> list[Event]:
         """End everything because the transport failed; ``reason`` is one sentence."""
         return self._end(ErrorCodes.CONNECT_ERROR, reason)
 
-    def go_away(self, error_code: int = 0, last_stream_id: Optional[int] = None, debug: str = "") -> None:
+    def go_away(self, error_code: int = 0, last_stream_id: int | None = None, debug: str = "") -> None:
         """Send GOAWAY: take no new calls, let running ones finish (RFC 9113 §6.8)."""
         self._send_goaway(error_code, debug, last_stream_id)
         self._going_away = True
@@ -305,28 +305,28 @@ class Connection:
 
     # What arrives
 
-    def _receive_event(self, event: h2.events.Event) -> List[Event]:
+    def _receive_event(self, event: h2.events.Event) -> list[Event]:
         handle = HANDLERS.get(type(event))
         return handle(self, event) if handle else []
 
-    def _receive_headers(self, event: Any) -> List[Event]:
+    def _receive_headers(self, event: Any) -> list[Event]:
         call = self._calls.get(event.stream_id)
         if call is None:
             return []
         return self._settle(call, call.receive_headers(event.headers, event.stream_ended is not None))
 
-    def _receive_request(self, event: h2.events.RequestReceived) -> List[Event]:
+    def _receive_request(self, event: h2.events.RequestReceived) -> list[Event]:
         call = ServerCall(event.stream_id, self._max_length)
         self._calls[event.stream_id] = call
         self._last_inbound = event.stream_id
         self._budget.earn(1)
         return self._settle(call, call.receive_headers(event.headers, event.stream_ended is not None))
 
-    def _receive_informational(self, event: h2.events.InformationalResponseReceived) -> List[Event]:
+    def _receive_informational(self, event: h2.events.InformationalResponseReceived) -> list[Event]:
         self._budget.spend("informational HEADERS")
         return []
 
-    def _receive_data(self, event: h2.events.DataReceived) -> List[Event]:
+    def _receive_data(self, event: h2.events.DataReceived) -> list[Event]:
         if not event.data and event.stream_ended is None:
             self._budget.spend("empty DATA")
         call = self._calls.get(event.stream_id)
@@ -340,7 +340,7 @@ class Connection:
             events += call.receive_end()
         return self._settle(call, events)
 
-    def _receive_reset(self, event: h2.events.StreamReset) -> List[Event]:
+    def _receive_reset(self, event: h2.events.StreamReset) -> list[Event]:
         call = self._calls.get(event.stream_id)
         if call is None:
             return []
@@ -348,32 +348,34 @@ class Connection:
             return self._settle(call, call.stop(StatusCode.INTERNAL, "the peer broke flow control on the stream"))
         return self._settle(call, call.receive_reset(int(event.error_code)))
 
-    def _receive_settings(self, event: h2.events.RemoteSettingsChanged) -> List[Event]:
+    def _receive_settings(self, event: h2.events.RemoteSettingsChanged) -> list[Event]:
         self._h2.encoder.header_table_size = min(self._h2.remote_settings.header_table_size, MAX_ENCODER_TABLE)
         self._peer_limit = min(self._h2.remote_settings.max_concurrent_streams, NO_LIMIT)
         return [SettingsReceived(self._peer_limit)]
 
-    def _receive_settings_ack(self, event: h2.events.SettingsAcknowledged) -> List[Event]:
+    def _receive_settings_ack(self, event: h2.events.SettingsAcknowledged) -> list[Event]:
         if self._settings_acknowledged >= self._settings_sent:
             return []
         self._settings_acknowledged += 1
         return [SettingsAcknowledged(self._settings_acknowledged)]
 
-    def _receive_ping_ack(self, event: h2.events.PingAckReceived) -> List[Event]:
+    def _receive_ping_ack(self, event: h2.events.PingAckReceived) -> list[Event]:
         return [PingAcknowledged(event.ping_data)]
 
-    def _receive_goaway(self, frame: GoAway) -> List[Event]:
+    def _receive_goaway(self, frame: GoAway) -> list[Event]:
         self._going_away = True
-        events: List[Event] = []
+        events: list[Event] = []
         for stream_id in [each for each in self._calls if each > frame.last_stream_id and self._client_side]:
             call = self._calls[stream_id]
-            ended = call.stop(StatusCode.UNAVAILABLE, "the server is going away and did not take the call", unprocessed=True)
+            ended = call.stop(
+                StatusCode.UNAVAILABLE, "the server is going away and did not take the call", unprocessed=True
+            )
             events += self._settle(call, ended)
         return [*events, GoAwayReceived(frame.error_code, frame.last_stream_id, frame.debug_data)]
 
     # What follows from it
 
-    def _settle(self, call: Call, events: List[Event]) -> List[Event]:
+    def _settle(self, call: Call, events: list[Event]) -> list[Event]:
         """Clear away a call that has ended."""
         if call.has_ended and self._calls.pop(call.stream_id, None) is not None:
             self._forget(call.stream_id)
@@ -417,25 +419,25 @@ class Connection:
             self._forget(stream_id)
             self._reset_stream(stream_id, ErrorCodes.NO_ERROR)
 
-    def _end(self, error_code: int, reason: str) -> List[Event]:
+    def _end(self, error_code: int, reason: str) -> list[Event]:
         if self._ended is not None:
             return []
         reason = f"{self._peer}: {reason}" if self._peer else reason
         self._ended = ConnectionEnded(int(error_code), reason)
-        events: List[Event] = []
+        events: list[Event] = []
         for call in list(self._calls.values()):
             events += call.stop(StatusCode.UNAVAILABLE, reason)
         self._calls.clear()
         return [*events, self._ended]
 
-    def _send_goaway(self, error_code: int, debug: str, last_stream_id: Optional[int] = None) -> None:
+    def _send_goaway(self, error_code: int, debug: str, last_stream_id: int | None = None) -> None:
         """Made by hand: h2 would close the connection with it, and running calls are to finish."""
         last = self._last_inbound if last_stream_id is None else last_stream_id
         frame = GoAwayFrame(0, last_stream_id=last, error_code=int(error_code), additional_data=debug.encode()[:256])
         self._extra += self._h2.data_to_send() + frame.serialize()
 
 
-HANDLERS: Mapping[type, Callable[[Connection, Any], List[Event]]] = {
+HANDLERS: Mapping[type, Callable[[Connection, Any], list[Event]]] = {
     h2.events.RequestReceived: Connection._receive_request,
     h2.events.ResponseReceived: Connection._receive_headers,
     h2.events.TrailersReceived: Connection._receive_headers,

@@ -6,7 +6,7 @@ Floor 1, words: frozen values, the standard library and our own words only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Union
 
 from ..errors import Metadata
 from ..status import StatusCode
@@ -40,7 +40,7 @@ class RequestReceived:
     metadata: Metadata
     """The client's own metadata, without what HTTP/2 and gRPC keep for themselves."""
 
-    timeout: Optional[float]
+    timeout: float | None
     """Seconds the client gives the call (``grpc-timeout``), or None for no deadline."""
 
     authority: str = ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Deque, Dict, List, Optional, Tuple
 
 from h2.connection import H2Connection
 
@@ -21,10 +20,10 @@ __all__ = ["Credit", "Outbox"]
 class _Queue:
     """What one stream still has to send, in order: DATA, then perhaps trailers or the end."""
 
-    chunks: Deque[memoryview] = field(default_factory=deque)
+    chunks: deque[memoryview] = field(default_factory=deque)
     size: int = 0
     end_stream: bool = False
-    trailers: Optional[HeaderList] = None
+    trailers: HeaderList | None = None
 
 
 class Outbox:
@@ -35,7 +34,7 @@ class Outbox:
 
     def __init__(self, h2: H2Connection) -> None:
         self._h2 = h2
-        self._queues: Dict[int, _Queue] = {}
+        self._queues: dict[int, _Queue] = {}
         self.frames_sent = 0
         self.bytes_sent = 0
 
@@ -45,7 +44,7 @@ class Outbox:
         queue.chunks.append(memoryview(data))
         queue.size += len(data)
 
-    def end(self, stream_id: int, trailers: Optional[HeaderList] = None) -> None:
+    def end(self, stream_id: int, trailers: HeaderList | None = None) -> None:
         """Queue END_STREAM behind what is queued: on the last DATA frame, or on trailers."""
         queue = self._queue(stream_id)
         queue.end_stream, queue.trailers = True, trailers
@@ -59,14 +58,14 @@ class Outbox:
         queue = self._queues.get(stream_id)
         return queue.size if queue else 0
 
-    def flush(self, room: int) -> List[Tuple[int, bool]]:
+    def flush(self, room: int) -> list[tuple[int, bool]]:
         """Make the frames that the windows allow, about ``room`` bytes of them.
 
         Returns:
             (stream, whether it has sent its end) for each stream that is emptied.
         """
         until = self.bytes_sent + room
-        emptied: List[Tuple[int, bool]] = []
+        emptied: list[tuple[int, bool]] = []
         turn = deque(self._queues)
         while turn and self.bytes_sent < until:
             stream_id = turn.popleft()
@@ -121,8 +120,8 @@ class Credit:
 
     def __init__(self, h2: H2Connection) -> None:
         self._h2 = h2
-        self._unread: Dict[int, int] = {}
-        self._held: Dict[int, int] = {}
+        self._unread: dict[int, int] = {}
+        self._held: dict[int, int] = {}
 
     def received(self, stream_id: int, size: int, messages: int) -> None:
         """Note a DATA frame of ``size`` flow-controlled bytes that completed so many messages."""
@@ -147,4 +146,3 @@ class Credit:
         size = self._held.pop(stream_id, 0)
         if size:
             self._h2.acknowledge_received_data(size, stream_id)
-

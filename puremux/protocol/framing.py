@@ -10,7 +10,7 @@ import gzip
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Callable, List, Optional
+from typing import Callable
 
 from ..errors import MessageError
 from ..status import StatusCode
@@ -54,21 +54,21 @@ class MessageReader:
         encoding: the peer's ``grpc-encoding``.
     """
 
-    def __init__(self, max_length: Optional[int], encoding: str = "identity") -> None:
+    def __init__(self, max_length: int | None, encoding: str = "identity") -> None:
         self._max_length = max_length
         self._encoding = encoding
         self._buffer = bytearray()
         self._needed = PREFIX.size
-        self._compressed: Optional[bool] = None  # known once the prefix is read
+        self._compressed: bool | None = None  # known once the prefix is read
 
-    def receive_data(self, data: bytes) -> List[bytes]:
+    def receive_data(self, data: bytes) -> list[bytes]:
         """Take the payload of one DATA frame; return the messages that it completes.
 
         Raises:
             MessageError: a message is too long, has unknown flags, or cannot be decompressed.
         """
         self._buffer += data
-        messages: List[bytes] = []
+        messages: list[bytes] = []
         start = 0
         while len(self._buffer) - start >= self._needed:
             if self._compressed is None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Optional, Tuple, Union
 
 from h2.errors import ErrorCodes
 
@@ -72,7 +71,7 @@ class Budget:
         self._most = float(limits.idle_frames)
         self._per_second = limits.idle_frames_per_second
         self._left = self._most
-        self._now: Optional[float] = None
+        self._now: float | None = None
 
     def tick(self, now: float) -> None:
         """Grow with the time that went by; ``now`` is in seconds and may jump."""
@@ -114,11 +113,11 @@ class FrameGate:
         self._head = b""  # part of a frame's header, while the rest has not come
         self._left = 0  # payload bytes of the current frame that have not come
         self._keep = True  # whether the current frame goes to h2
-        self._goaway: Optional[bytearray] = None
-        self._block_stream: Optional[int] = None  # stream of the header block that is under way
+        self._goaway: bytearray | None = None
+        self._block_stream: int | None = None  # stream of the header block that is under way
         self._block_size = 0
 
-    def receive_data(self, data: bytes, now: float) -> Iterator[Union[memoryview, bytes, GoAway]]:
+    def receive_data(self, data: bytes, now: float) -> Iterator[memoryview | bytes | GoAway]:
         """Yield, in order: bytes for h2, never across the end of a frame, and GOAWAY frames.
 
         Raises:
@@ -154,7 +153,7 @@ class FrameGate:
         if self._greeting and not self._seen_settings:
             self._refuse_greeting()
 
-    def _take_preface(self, view: memoryview) -> Tuple[memoryview, memoryview]:
+    def _take_preface(self, view: memoryview) -> tuple[memoryview, memoryview]:
         size = min(len(view), len(self._preface_left))
         if bytes(view[:size]) != self._preface_left[:size]:
             raise RemoteProtocolError(f"the client does not speak HTTP/2; it began with {bytes(view[:32])!r}")
@@ -172,7 +171,7 @@ class FrameGate:
             spoken = f"does not speak HTTP/2: it began with {greeting[:HEADER_SIZE]!r} where a SETTINGS frame belongs"
         raise RemoteProtocolError(f"the {self._peer} {spoken}")
 
-    def _frame(self, head: bytes) -> Iterator[Union[memoryview, bytes, GoAway]]:
+    def _frame(self, head: bytes) -> Iterator[memoryview | bytes | GoAway]:
         length, kind, flags, stream_id = _parse(head)
         if not self._seen_settings:
             if kind != SETTINGS or flags & ACK or stream_id:
@@ -180,7 +179,8 @@ class FrameGate:
             self._seen_settings = True
         if length > self._limits.max_frame_size:
             raise RemoteProtocolError(
-                f"a frame of {length} bytes came; the limit is {self._limits.max_frame_size}", ErrorCodes.FRAME_SIZE_ERROR
+                f"a frame of {length} bytes came; the limit is {self._limits.max_frame_size}",
+                ErrorCodes.FRAME_SIZE_ERROR,
             )
         self._check_block(length, kind, flags, stream_id)
         self._charge(length, kind)
@@ -193,7 +193,7 @@ class FrameGate:
         if self._keep:
             yield bytes(head)
 
-    def _payload(self, piece: memoryview) -> Iterator[Union[memoryview, bytes, GoAway]]:
+    def _payload(self, piece: memoryview) -> Iterator[memoryview | bytes | GoAway]:
         if self._keep:
             yield piece
         elif self._goaway is not None:
@@ -238,6 +238,6 @@ class FrameGate:
             self._budget.spend(NAMES[kind])
 
 
-def _parse(head: bytes) -> Tuple[int, int, int, int]:
+def _parse(head: bytes) -> tuple[int, int, int, int]:
     high, low, kind, flags, stream_id = struct.unpack(">BHBBI", head)
     return (high << 16) + low, kind, flags, stream_id & 0x7FFFFFFF

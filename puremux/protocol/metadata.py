@@ -11,15 +11,14 @@ import binascii
 import math
 import re
 from collections.abc import Iterable
-from typing import List, Optional, Tuple, Union
 from urllib.parse import unquote_to_bytes
 
 from ..errors import Metadata, RemoteProtocolError
 
 __all__ = [
     "CONTENT_TYPE",
-    "check_path",
     "HeaderList",
+    "check_path",
     "decode_message",
     "decode_metadata",
     "decode_timeout",
@@ -33,7 +32,7 @@ __all__ = [
     "trailers",
 ]
 
-HeaderList = List[Tuple[bytes, bytes]]
+HeaderList = list[tuple[bytes, bytes]]
 
 CONTENT_TYPE = b"application/grpc"  # real agents take no other spelling, parameters included
 
@@ -53,7 +52,7 @@ TIMEOUT = re.compile(r"([0-9]{1,8})([numSMH])")
 PERCENT = re.compile(rb"[^ -$&-~]")  # everything but %x20-%x24 and %x26-%x7E is escaped
 
 
-def encode_metadata(metadata: Iterable[Tuple[str, Union[str, bytes]]]) -> HeaderList:
+def encode_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> HeaderList:
     """Write a caller's metadata as headers; values of ``-bin`` keys in base64 without padding.
 
     Raises:
@@ -65,7 +64,7 @@ def encode_metadata(metadata: Iterable[Tuple[str, Union[str, bytes]]]) -> Header
     return [(key.encode("ascii"), _encode_value(key, value)) for key, value in map(_checked, metadata)]
 
 
-def _checked(pair: Tuple[str, Union[str, bytes]]) -> Tuple[str, Union[str, bytes]]:
+def _checked(pair: tuple[str, str | bytes]) -> tuple[str, str | bytes]:
     key, value = pair
     if not isinstance(key, str) or not KEY.fullmatch(key):
         raise ValueError(f"metadata key {key!r} is not lower-case letters, digits, '_', '-' and '.'")
@@ -74,7 +73,7 @@ def _checked(pair: Tuple[str, Union[str, bytes]]) -> Tuple[str, Union[str, bytes
     return key, value
 
 
-def _encode_value(key: str, value: Union[str, bytes]) -> bytes:
+def _encode_value(key: str, value: str | bytes) -> bytes:
     if key.endswith("-bin"):
         if not isinstance(value, (bytes, bytearray)):
             raise TypeError(f"metadata {key!r} takes bytes, since its name ends in -bin, not {type(value).__name__}")
@@ -88,7 +87,7 @@ def _encode_value(key: str, value: Union[str, bytes]) -> bytes:
     return value.encode("ascii")
 
 
-def decode_metadata(headers: Iterable[Tuple[bytes, bytes]]) -> Metadata:
+def decode_metadata(headers: Iterable[tuple[bytes, bytes]]) -> Metadata:
     """Read headers as metadata, in order, without those that HTTP/2 and gRPC keep for themselves.
 
     A ``-bin`` value may hold several values joined by commas, each padded or not.
@@ -97,7 +96,7 @@ def decode_metadata(headers: Iterable[Tuple[bytes, bytes]]) -> Metadata:
         RemoteProtocolError: a ``-bin`` value is not base64.
     Source: gRPC PROTOCOL-HTTP2.md, Custom-Metadata.
     """
-    metadata: List[Tuple[str, Union[str, bytes]]] = []
+    metadata: list[tuple[str, str | bytes]] = []
     for raw_key, raw_value in headers:
         key = raw_key.decode("latin-1")
         if key.startswith(":") or key in RESERVED or (key.startswith("grpc-") and key not in KEPT):
@@ -163,7 +162,7 @@ def decode_message(value: bytes) -> str:
     return unquote_to_bytes(value).decode("utf-8", "replace")
 
 
-def header(headers: Iterable[Tuple[bytes, bytes]], name: bytes) -> Optional[bytes]:
+def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """The value of the first header called ``name``, or None."""
     for key, value in headers:
         if key == name:
@@ -171,7 +170,7 @@ def header(headers: Iterable[Tuple[bytes, bytes]], name: bytes) -> Optional[byte
     return None
 
 
-def is_grpc_content_type(value: Optional[bytes]) -> bool:
+def is_grpc_content_type(value: bytes | None) -> bool:
     """Whether a ``content-type`` says gRPC: ``application/grpc``, alone or with ``+proto`` or parameters behind it."""
     if value is None or not value.lower().startswith(CONTENT_TYPE):
         return False
@@ -194,7 +193,7 @@ def request_headers(
     authority: str,
     scheme: str,
     metadata: Metadata = (),
-    timeout: Optional[float] = None,
+    timeout: float | None = None,
     encoding: str = "identity",
     accept_encoding: str = "identity",
     user_agent: str = "",

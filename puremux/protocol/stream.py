@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import List, Optional, Tuple
 
 from h2.errors import ErrorCodes
 
@@ -58,7 +57,7 @@ class Receiving(enum.Enum):
     ENDED = "the call is over"
 
 
-SENDING: Mapping[Tuple[Sending, Step], Sending] = {
+SENDING: Mapping[tuple[Sending, Step], Sending] = {
     (Sending.IDLE, Step.HEADERS): Sending.OPEN,
     (Sending.IDLE, Step.TRAILERS): Sending.ENDED,  # a server's trailers-only answer
     (Sending.IDLE, Step.STOP): Sending.ENDED,
@@ -69,7 +68,7 @@ SENDING: Mapping[Tuple[Sending, Step], Sending] = {
     (Sending.ENDED, Step.STOP): Sending.ENDED,
 }
 
-RECEIVING: Mapping[Tuple[Receiving, Step], Receiving] = {
+RECEIVING: Mapping[tuple[Receiving, Step], Receiving] = {
     (Receiving.IDLE, Step.HEADERS): Receiving.OPEN,
     (Receiving.IDLE, Step.TRAILERS): Receiving.ENDED,  # a trailers-only answer
     (Receiving.IDLE, Step.STOP): Receiving.ENDED,
@@ -89,11 +88,11 @@ class _Call:
         max_length: the largest message taken, in bytes, or None.
     """
 
-    def __init__(self, stream_id: int, max_length: Optional[int]) -> None:
+    def __init__(self, stream_id: int, max_length: int | None) -> None:
         self.stream_id = stream_id
         self.sending = Sending.IDLE
         self.receiving = Receiving.IDLE
-        self.reset_code: Optional[int] = None
+        self.reset_code: int | None = None
         """The code to reset the HTTP/2 stream with, once this end has given the call up."""
         self._max_length = max_length
         self._reader = MessageReader(max_length)
@@ -111,9 +110,11 @@ class _Call:
         try:
             self.sending = SENDING[self.sending, step]
         except KeyError:
-            raise LocalProtocolError(f"cannot send {step.value} on a call whose side is: {self.sending.value}") from None
+            raise LocalProtocolError(
+                f"cannot send {step.value} on a call whose side is: {self.sending.value}"
+            ) from None
 
-    def receive_data(self, data: bytes) -> List[Event]:
+    def receive_data(self, data: bytes) -> list[Event]:
         """Take the payload of a DATA frame."""
         if self.has_ended:
             return []
@@ -126,25 +127,25 @@ class _Call:
         except MessageError as error:
             return self.give_up(ErrorCodes.CANCEL, error.code, error.message)
 
-    def receive_reset(self, error_code: int) -> List[Event]:
+    def receive_reset(self, error_code: int) -> list[Event]:
         """Take the peer's RST_STREAM."""
         refused = error_code == ErrorCodes.REFUSED_STREAM
         details = f"the peer reset the stream with {_error_name(error_code)}"
         return self.stop(code_for_reset(error_code), details, unprocessed=refused)
 
-    def stop(self, code: StatusCode, details: str, *, unprocessed: bool = False) -> List[Event]:
+    def stop(self, code: StatusCode, details: str, *, unprocessed: bool = False) -> list[Event]:
         """End the call for a reason that lies outside its stream, or that the peer gave."""
         if self.has_ended:
             return []
         self.send(Step.STOP)
         return self._end(Step.STOP, CallEnded(self.stream_id, code, details, unprocessed=unprocessed))
 
-    def give_up(self, error_code: int, code: StatusCode, details: str) -> List[Event]:
+    def give_up(self, error_code: int, code: StatusCode, details: str) -> list[Event]:
         """End the call for what the peer sent on it; its stream is to be reset with ``error_code``."""
         self.reset_code = int(error_code)
         return self.stop(code, details)
 
-    def _end(self, step: Step, ended: CallEnded) -> List[Event]:
+    def _end(self, step: Step, ended: CallEnded) -> list[Event]:
         self._take(step)
         return [ended]
 
@@ -158,11 +159,11 @@ class _Call:
 class ClientCall(_Call):
     """The client's end of a call: what the server sends becomes metadata, messages and a status."""
 
-    def __init__(self, stream_id: int, max_length: Optional[int]) -> None:
+    def __init__(self, stream_id: int, max_length: int | None) -> None:
         super().__init__(stream_id, max_length)
         self._http_status = 200
 
-    def receive_headers(self, headers: HeaderList, end_stream: bool) -> List[Event]:
+    def receive_headers(self, headers: HeaderList, end_stream: bool) -> list[Event]:
         """Take HEADERS: initial metadata, trailers, both in one, or an answer that is not gRPC."""
         if self.has_ended:
             return []
@@ -173,7 +174,7 @@ class ClientCall(_Call):
         except RemoteProtocolError as error:
             return self.give_up(ErrorCodes.PROTOCOL_ERROR, StatusCode.INTERNAL, error.message)
 
-    def receive_end(self) -> List[Event]:
+    def receive_end(self) -> list[Event]:
         """Take END_STREAM on DATA: the server left the status out."""
         if self.has_ended:
             return []
@@ -181,7 +182,7 @@ class ClientCall(_Call):
             return self.stop(StatusCode.INTERNAL, "the server ended the stream in the middle of a message")
         return self.stop(code_for_http_status(self._http_status), "the server ended the stream without a grpc-status")
 
-    def _receive_answer(self, headers: HeaderList, end_stream: bool) -> List[Event]:
+    def _receive_answer(self, headers: HeaderList, end_stream: bool) -> list[Event]:
         _check_names(headers)
         self._http_status = _http_status(headers)
         if end_stream and header(headers, b"grpc-status") is not None:
@@ -197,7 +198,7 @@ class ClientCall(_Call):
         self._take(Step.HEADERS)
         return [HeadersReceived(self.stream_id, metadata)]
 
-    def _receive_plain_http(self, headers: HeaderList, content_type: Optional[bytes]) -> List[Event]:
+    def _receive_plain_http(self, headers: HeaderList, content_type: bytes | None) -> list[Event]:
         if header(headers, b"grpc-status") is not None:  # the given status wins over any mapping
             ended = self._status_in(headers)
             if ended.code is not StatusCode.OK:
@@ -210,7 +211,7 @@ class ClientCall(_Call):
             f"the server's answer is not gRPC: HTTP status {self._http_status}, {shown}",
         )
 
-    def _receive_trailers(self, headers: HeaderList) -> List[Event]:
+    def _receive_trailers(self, headers: HeaderList) -> list[Event]:
         _check_names(headers)
         if any(name.startswith(b":") for name, _ in headers):
             raise RemoteProtocolError("the trailers hold a pseudo-header field (RFC 9113 §8.1)")
@@ -233,7 +234,7 @@ class ClientCall(_Call):
 class ServerCall(_Call):
     """The server's end of a call: what the client sends becomes a request, messages and a half-close."""
 
-    def receive_headers(self, headers: HeaderList, end_stream: bool) -> List[Event]:
+    def receive_headers(self, headers: HeaderList, end_stream: bool) -> list[Event]:
         """Take HEADERS: the request.  A client has no trailers to send; they are ignored."""
         if self.receiving is not Receiving.IDLE:
             return self.receive_end() if end_stream else []
@@ -244,7 +245,7 @@ class ServerCall(_Call):
         self._take(Step.HEADERS)
         return [request, *(self.receive_end() if end_stream else [])]
 
-    def receive_end(self) -> List[Event]:
+    def receive_end(self) -> list[Event]:
         """Take END_STREAM: the client has sent its last message."""
         if self.receiving is not Receiving.OPEN:
             return []
