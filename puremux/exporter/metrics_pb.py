@@ -13,7 +13,7 @@ from typing import Any, Callable, TypeVar
 from ..proto import metrics_pb2
 from ..proto.well_known_pb2 import DoubleValue, Int64Value, Timestamp
 from . import reading
-from .reading import GAUGES, INT64, LOST, UNSERIALIZABLE, Defects
+from .reading import GAUGES, INT64, LOST, Defects
 
 __all__ = ["metric_message"]
 
@@ -22,20 +22,20 @@ SummaryValue = metrics_pb2.SummaryValue
 Message = TypeVar("Message")
 
 
-def metric_message(metric: Any, prefix: str = "", defects: Defects | None = None) -> metrics_pb2.Metric | None:
-    """The message for a metric; None when the metric cannot be sent, which ``defects`` then says.
+def metric_message(metric: Any, prefix: str = "", defects: Defects | None = None) -> metrics_pb2.Metric:
+    """The message for a metric.
 
     Args:
         metric: an ``opencensus.metrics.export.metric.Metric``, or anything of its shape.
         prefix: is put before the name, with a "/" between them; the empty one adds nothing.
         defects: is told whatever could not be sent as it was.
+    Raises:
+        ValueError: the metric cannot be sent at all; a sentence says why.
     """
-    defects = Defects() if defects is None else defects
     try:
-        return _MetricMessages(prefix, defects).metric(metric)
-    except Exception as error:  # noqa: BLE001  an application's objects may raise anything
-        defects.note(UNSERIALIZABLE, reading.left_out("metric", getattr(metric, "descriptor", metric), error))
-        return None
+        return _MetricMessages(prefix, Defects() if defects is None else defects).metric(metric)
+    except Exception as error:  # an application's objects may raise anything
+        raise ValueError(reading.left_out("metric", getattr(metric, "descriptor", metric), error)) from error
 
 
 class _MetricMessages:

@@ -32,7 +32,6 @@ __all__ = [
     "SUMMARY_VALUE",
     "UINT32",
     "UINT64",
-    "UNSERIALIZABLE",
     "AttributeValue",
     "Defects",
     "FrameShape",
@@ -59,9 +58,6 @@ __all__ = [
     "unsigned64",
     "whole_number",
 ]
-
-UNSERIALIZABLE = "unserializable"
-"""A whole span or metric was left out."""
 
 LOST = "lost"
 """A part was left out: an attribute, an event, a link, a stack frame, a point."""

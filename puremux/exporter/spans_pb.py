@@ -14,7 +14,7 @@ from ..proto import trace_pb2
 from ..proto.well_known_pb2 import BoolValue, Timestamp, UInt32Value
 from . import reading
 from .limits import DEFAULT_LIMITS, SpanLimits
-from .reading import INT32, INT64, LOST, UINT32, UINT64, UNSERIALIZABLE, Defects
+from .reading import INT32, INT64, LOST, UINT32, UINT64, Defects
 
 __all__ = ["span_message"]
 
@@ -23,22 +23,20 @@ StackTrace = trace_pb2.StackTrace
 Message = TypeVar("Message")
 
 
-def span_message(
-    span: Any, limits: SpanLimits = DEFAULT_LIMITS, defects: Defects | None = None
-) -> trace_pb2.Span | None:
-    """The message for a span; None when the span cannot be sent, which ``defects`` then says.
+def span_message(span: Any, limits: SpanLimits = DEFAULT_LIMITS, defects: Defects | None = None) -> trace_pb2.Span:
+    """The message for a span.
 
     Args:
         span: an ``opencensus.trace.span_data.SpanData``, a span as a tracer holds it, or anything of such a shape.
         limits: how much of the span is sent.
         defects: is told whatever could not be sent as it was.
+    Raises:
+        ValueError: the span cannot be sent at all; a sentence says why.
     """
-    defects = Defects() if defects is None else defects
     try:
-        return _SpanMessages(limits, defects).span(span)
-    except Exception as error:  # noqa: BLE001  an application's objects may raise anything
-        defects.note(UNSERIALIZABLE, reading.left_out("span", span, error))
-        return None
+        return _SpanMessages(limits, Defects() if defects is None else defects).span(span)
+    except Exception as error:  # an application's objects may raise anything
+        raise ValueError(reading.left_out("span", span, error)) from error
 
 
 class _SpanMessages:
