@@ -1,0 +1,86 @@
+"""The ledger: whatever happens to batches, the sums hold."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from puremux.exporter.batches import Batch, Ledger
+
+MOST_BYTES = 100
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Batches wait, travel on streams, are confirmed, come back, or are dropped, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger(MOST_BYTES)
+        self.streams: list[list[Batch]] = []
+
+    @rule(size=st.integers(1, 60), count=st.integers(1, 5))
+    def add(self, size: int, count: int) -> None:
+        self.ledger.add(Batch(b"x" * size, count))
+
+    @precondition(lambda self: self.ledger.waiting)
+    @rule(new_stream=st.booleans())
+    def send(self, new_stream: bool) -> None:
+        batch = self.ledger.waiting.popleft()
+        self.ledger.send(batch)
+        if new_stream or not self.streams:
+            self.streams.append([])
+        self.streams[-1].append(batch)
+
+    @precondition(lambda self: self.streams)
+    @rule(arrived=st.booleans())
+    def end_a_stream(self, arrived: bool) -> None:
+        batches = self.streams.pop(0)
+        (self.ledger.confirm if arrived else self.ledger.give_back)(batches)
+
+    @invariant()
+    def nothing_leaves_uncounted(self) -> None:
+        ledger = self.ledger
+        waiting = sum(batch.count for batch in ledger.waiting)
+        assert ledger.accepted == waiting + ledger.unconfirmed + ledger.confirmed + sum(ledger.dropped.values())
+        assert ledger.unconfirmed == sum(batch.count for stream in self.streams for batch in stream)
+
+    @invariant()
+    def bytes_are_bounded(self) -> None:
+        ledger = self.ledger
+        travelling = sum(len(batch.payload) for stream in self.streams for batch in stream)
+        assert ledger.unconfirmed_bytes == travelling
+        assert ledger.kept_bytes == travelling + sum(len(batch.payload) for batch in ledger.waiting)
+        assert ledger.kept_bytes <= MOST_BYTES + travelling or len(ledger.waiting) <= 1
+
+
+LedgerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
+TestLedger = LedgerMachine.TestCase
+
+
+def test_batches_that_come_back_go_first_and_in_their_order() -> None:
+    ledger = Ledger(MOST_BYTES)
+    first, second, third = (Batch(bytes([number]), 1) for number in range(3))
+    for batch in (first, second, third):
+        ledger.add(batch)
+    sent = [ledger.waiting.popleft(), ledger.waiting.popleft()]
+    for batch in sent:
+        ledger.send(batch)
+    ledger.give_back(sent)
+    assert list(ledger.waiting) == [first, second, third]
+    ledger.send(ledger.waiting.popleft())
+    assert (ledger.sent, ledger.replayed) == (2, 1)
+
+
+def test_the_oldest_waiting_batch_makes_room() -> None:
+    ledger = Ledger(10)
+    for name in (b"a", b"b", b"c"):
+        ledger.add(Batch(name * 5, 2))
+    assert [batch.payload[:1] for batch in ledger.waiting] == [b"b", b"c"]
+    assert ledger.dropped == {"replay buffer full": 2}
+
+
+def test_a_batch_larger_than_the_buffer_is_still_tried() -> None:
+    ledger = Ledger(10)
+    ledger.add(Batch(b"x" * 50, 1))
+    assert len(ledger.waiting) == 1 and not ledger.dropped
