@@ -87,7 +87,7 @@ class UnixSocket:
 class Address:
     """Where one server is; ``str()`` writes it, with its port, so that it can be read again."""
 
-    places: tuple[Union[HostPort, UnixSocket], ...]
+    places: tuple[HostPort | UnixSocket, ...]
     """One, or several that are the same server (``ipv4:`` and ``ipv6:`` lists)."""
 
     @property

@@ -12,7 +12,8 @@ import socket
 import ssl
 import time
 from collections import deque
-from typing import Mapping, NamedTuple, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from ..errors import ConnectError, ProxyError, TransportError
 from .address import Address

@@ -11,8 +11,9 @@ import ipaddress
 import re
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Mapping, NoReturn
+from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
 from ..errors import AddressError, ProxyError

@@ -141,7 +141,7 @@ class _LookUp:
     def _run(self) -> None:
         try:
             self.answer = socket.getaddrinfo(self._place.ascii_host, self._place.port, 0, socket.SOCK_STREAM)
-        except Exception as error:  # whatever it is, the waiting step has to hear of it
+        except Exception as error:  # noqa: BLE001  # whatever it is, the waiting step has to hear of it
             self.answer = error
         finally:
             self._tell()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from typing import Mapping
+from collections.abc import Mapping
 
 from ..errors import TlsError
 from .wait import Clock, Step, Wait
@@ -141,13 +141,15 @@ def accept_handshake(
 
 def _wrap(sock: socket.socket, context: ssl.SSLContext, address: str, server_name: str | None) -> ssl.SSLSocket:
     try:
+        if server_name is not None:  # wrap_socket() would do it, and lose the socket if the name is malformed
+            server_name = server_name.encode("idna").decode("ascii")
         return context.wrap_socket(
             sock,
             server_side=server_name is None,
             server_hostname=server_name,
             do_handshake_on_connect=False,
         )
-    except (OSError, TypeError, ValueError) as error:  # the latter two: a name that TLS cannot carry
+    except (OSError, ValueError) as error:  # ValueError: a name that TLS cannot carry
         sock.close()
         raise TlsError(address, f"TLS with {address} cannot begin: {error}.") from error
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Callable, Generator, TypeVar
+from typing import Callable, TypeVar
 
 __all__ = ["Clock", "Step", "Wait", "run_blocking"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _ssl
 import datetime
 import socket
 import ssl
@@ -32,30 +33,51 @@ def ends() -> Any:
 
 
 class InBackground:
-    """Runs a function on a thread; ``result()`` returns or raises what it did."""
+    """Runs a function that returns a socket on a thread; ``result()`` returns or raises what it did."""
 
-    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
-        self._outcome: list[Any] = []
+    def __init__(self, function: Callable[..., ssl.SSLSocket], *args: Any) -> None:
+        self._returned: ssl.SSLSocket | None = None
+        self._raised: Exception | None = None
         self._thread = threading.Thread(target=self._run, args=(function, args), daemon=True)
         self._thread.start()
 
-    def _run(self, function: Callable[..., Any], args: Any) -> None:
+    def _run(self, function: Callable[..., ssl.SSLSocket], args: Any) -> None:
         try:
-            self._outcome.append(function(*args))
+            self._returned = function(*args)
         except Exception as error:
-            self._outcome.append(error)
+            self._raised = error
 
     def result(self) -> Any:
         self._thread.join(10)
-        if isinstance(self._outcome[0], Exception):
-            raise self._outcome[0]
-        return self._outcome[0]
+        if self._raised:
+            raise self._raised
+        return self._returned
+
+    def close(self) -> None:
+        self._thread.join(10)
+        if self._returned:
+            self._returned.close()
 
 
-def serve_tls(sock: socket.socket, context: ssl.SSLContext) -> InBackground:
-    """A server that others wrote: the standard library's, blocking."""
+@pytest.fixture
+def in_background() -> Any:
+    """Starts ``InBackground``; what it returns is closed with the test."""
+    started: list[InBackground] = []
 
-    def shake_hands() -> ssl.SSLSocket:
+    def start(*args: Any) -> InBackground:
+        started.append(InBackground(*args))
+        return started[-1]
+
+    yield start
+    for background in started:
+        background.close()
+
+
+@pytest.fixture
+def serve_tls(in_background: Any) -> Any:
+    """A server that others wrote, the standard library's; it shakes hands and blocks."""
+
+    def shake_hands(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
         tls = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         try:
             tls.do_handshake()
@@ -64,7 +86,18 @@ def serve_tls(sock: socket.socket, context: ssl.SSLContext) -> InBackground:
             raise
         return tls
 
-    return InBackground(shake_hands)
+    return lambda *args: in_background(shake_hands, *args)
+
+
+@pytest.fixture
+def connect_tls(in_background: Any) -> Any:
+    """A client that others wrote."""
+
+    def shake_hands(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        sock.settimeout(10)
+        return context.wrap_socket(sock, server_hostname="localhost")
+
+    return lambda *args: in_background(shake_hands, *args)
 
 
 def context_with(ca: Any, *names: str, **options: Any) -> ssl.SSLContext:
@@ -86,7 +119,12 @@ def shake_hands(
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
 def test_a_good_server(
-    name: str, version: ssl.TLSVersion, ends: Any, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext
+    name: str,
+    version: ssl.TLSVersion,
+    ends: Any,
+    serve_tls: Any,
+    client_tls: ssl.SSLContext,
+    server_tls: ssl.SSLContext,
 ) -> None:
     server_tls.maximum_version = version
     server = serve_tls(ends[1], server_tls)
@@ -161,11 +199,8 @@ def that_requires_a_certificate_by_tls_1_2(ca: Any, strange_ca: Any) -> ssl.SSLC
         ),
         pytest.param(self_signed, "is self-signed and not trusted here; if that is meant, pass tls=", id="self-signed"),
         pytest.param(
-            for_another_host,
-            "The certificate of the server at agent:443 is not for localhost but for a.example, *.b.example; use",
-            id="wrong host",
+            for_another_host, "The certificate of the server at agent:443 is not for localhost", id="wrong host"
         ),
-        pytest.param(for_many_other_hosts, "host4.example, …; use a name", id="wrong host of many"),
         pytest.param(without_alpn, "does not offer HTTP/2 (ALPN h2), which gRPC needs", id="no ALPN"),
         pytest.param(with_alpn_of_http1, "does not offer HTTP/2 (ALPN h2), which gRPC needs", id="ALPN http/1.1"),
         pytest.param(without_a_common_cipher, "there is no cipher in common, or it requires", id="no common cipher"),
@@ -180,24 +215,36 @@ def test_a_server_that_does_not_do(
     server: Callable[..., ssl.SSLContext],
     sentence: str,
     ends: Any,
+    serve_tls: Any,
     client_tls: ssl.SSLContext,
     ca: Any,
     strange_ca: Any,
-    request: pytest.FixtureRequest,
 ) -> None:
     client_tls.set_ciphers("ECDHE+AESGCM")
-    peer = serve_tls(ends[1], server(ca, strange_ca))
+    serve_tls(ends[1], server(ca, strange_ca))
     with pytest.raises(TlsError) as failed:
         shake_hands(ends[0], client_context(client_tls))
     assert failed.value.address == "agent:443" and "agent:443" in str(failed.value)
     assert sentence in str(failed.value)
-    try:
-        peer.result().close()
-    except OSError:
-        pass  # of course it failed there as well
 
 
-def test_no_common_version(ends: Any, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext) -> None:
+@pytest.mark.skipif(not hasattr(getattr(_ssl, "_SSLSocket", None), "get_unverified_chain"), reason="needs Python 3.10")
+@pytest.mark.parametrize(
+    "server, names",
+    [
+        pytest.param(for_another_host, r"but for a.example, \*.b.example;", id="two"),
+        pytest.param(for_many_other_hosts, "but for host0.example, .*, host4.example, …;", id="five of many"),
+    ],
+)
+def test_a_wrong_host_is_told_with_the_right_ones(
+    server: Callable[..., ssl.SSLContext], names: str, ends: Any, serve_tls: Any, client_tls: ssl.SSLContext, ca: Any
+) -> None:
+    serve_tls(ends[1], server(ca, None))
+    with pytest.raises(TlsError, match=f"is not for localhost {names}"):
+        shake_hands(ends[0], client_context(client_tls))
+
+
+def test_no_common_version(ends: Any, serve_tls: Any, client_tls: ssl.SSLContext, server_tls: ssl.SSLContext) -> None:
     client_tls.maximum_version = ssl.TLSVersion.TLSv1_2
     server_tls.minimum_version = ssl.TLSVersion.TLSv1_3
     serve_tls(ends[1], server_tls)
@@ -242,12 +289,14 @@ def test_a_server_that_says_a_byte_at_a_time_does_not_get_more_time(
 ) -> None:
     step = handshake(ends[0], client_context(client_tls), "localhost", "agent:443", clock.now + 5, clock)
     next(step)
+    for byte in b"\x16\x03\x03\x20":
+        ends[1].send(bytes([byte]))
+        clock.now += 1
+        assert step.send(None).until == 1005
+    ends[1].send(b"\x00")
+    clock.now += 1
     with pytest.raises(TlsError, match="in time"):
-        for byte in b"\x16\x03\x03\x20\x00" + bytes(100):
-            ends[1].send(bytes([byte]))
-            clock.now += 1
-            step.send(None)
-    assert clock.now == 1005
+        step.send(None)
 
 
 @pytest.mark.parametrize("ending", ["failed", "closed early"])
@@ -266,7 +315,7 @@ def test_the_socket_is_closed_unless_it_is_returned(
         pass
 
 
-@pytest.mark.parametrize("name", [pytest.param(".example", id="begins with a dot"), pytest.param("a\0b", id="NUL")])
+@pytest.mark.parametrize("name", [pytest.param(".example", id="begins with a dot")])
 def test_a_name_that_tls_cannot_carry(name: str, ends: Any, client_tls: ssl.SSLContext) -> None:
     with pytest.raises(TlsError, match="TLS with agent:443 cannot begin: "):
         shake_hands(ends[0], client_context(client_tls), name)
@@ -293,7 +342,7 @@ def receive(sock: ssl.SSLSocket) -> bytes:
 
 
 def test_the_certificate_that_is_wanted(
-    ends: Any, client_tls: ssl.SSLContext, demanding: ssl.SSLContext, ca: Any
+    ends: Any, serve_tls: Any, client_tls: ssl.SSLContext, demanding: ssl.SSLContext, ca: Any
 ) -> None:
     ca.issue_cert("client").configure_cert(client_tls)
     server = serve_tls(ends[1], demanding)
@@ -310,7 +359,13 @@ def test_the_certificate_that_is_wanted(
     ],
 )
 def test_a_client_certificate_is_refused_at_the_first_read(
-    has_one: bool, sentence: str, ends: Any, client_tls: ssl.SSLContext, demanding: ssl.SSLContext, strange_ca: Any
+    has_one: bool,
+    sentence: str,
+    ends: Any,
+    serve_tls: Any,
+    client_tls: ssl.SSLContext,
+    demanding: ssl.SSLContext,
+    strange_ca: Any,
 ) -> None:
     if has_one:
         strange_ca.issue_cert("client").configure_cert(client_tls)
@@ -339,12 +394,7 @@ def accept(sock: socket.socket, context: ssl.SSLContext, until: float = 0) -> ss
     return run_blocking(accept_handshake(sock, context, "127.0.0.1:9", until or time.monotonic() + 10))
 
 
-def connect_tls(sock: socket.socket, context: ssl.SSLContext) -> InBackground:
-    sock.settimeout(10)
-    return InBackground(context.wrap_socket, sock, False, True, True, "localhost")
-
-
-def test_the_server_accepts(ends: Any, client_tls: ssl.SSLContext, pem: Path) -> None:
+def test_the_server_accepts(ends: Any, connect_tls: Any, client_tls: ssl.SSLContext, pem: Path) -> None:
     client = connect_tls(ends[0], client_tls)
     with accept(ends[1], server_context(str(pem))) as sock, client.result() as peer:
         assert sock.selected_alpn_protocol() == peer.selected_alpn_protocol() == "h2"
@@ -353,7 +403,7 @@ def test_the_server_accepts(ends: Any, client_tls: ssl.SSLContext, pem: Path) ->
 
 @pytest.mark.parametrize("certificate", ["none", "strange", "good"])
 def test_the_server_wants_certificates_of_its_clients(
-    certificate: str, ends: Any, client_tls: ssl.SSLContext, pem: Path, ca: Any, strange_ca: Any
+    certificate: str, ends: Any, connect_tls: Any, client_tls: ssl.SSLContext, pem: Path, ca: Any, strange_ca: Any
 ) -> None:
     if certificate != "none":
         (ca if certificate == "good" else strange_ca).issue_cert("client").configure_cert(client_tls)
@@ -367,7 +417,7 @@ def test_the_server_wants_certificates_of_its_clients(
         accept(ends[1], context)
 
 
-def test_a_client_without_alpn(ends: Any, ca: Any, pem: Path) -> None:
+def test_a_client_without_alpn(ends: Any, connect_tls: Any, ca: Any, pem: Path) -> None:
     context = ssl.create_default_context()
     ca.configure_trust(context)
     connect_tls(ends[0], context)
@@ -376,7 +426,7 @@ def test_a_client_without_alpn(ends: Any, ca: Any, pem: Path) -> None:
 
 
 def test_a_client_that_does_not_trust_us(
-    ends: Any, client_tls: ssl.SSLContext, strange_ca: Any, tmp_path: Path
+    ends: Any, connect_tls: Any, client_tls: ssl.SSLContext, strange_ca: Any, tmp_path: Path
 ) -> None:
     strange_ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "pem"))
     client_tls.maximum_version = ssl.TLSVersion.TLSv1_2  # by TLS 1.3 the server has finished when the alert comes
