@@ -2,3 +2,9 @@
 
 Floor 4, exporter: imports channel, call and the floors below them, and ``puremux.proto``.
 """
+
+from .exporter import Exporter
+from .limits import SpanLimits
+from .streams import Pace
+
+__all__ = ["Exporter", "Pace", "SpanLimits"]

@@ -22,10 +22,10 @@ from .batches import Batch, Ledger
 from .engine import Engine, Signal
 from .identity import Identity
 from .limits import SpanLimits
-from .metrics import metric_field
+from .metrics_pb import metric_message
 from .queue import HandOver
 from .sampling import AgentSampler
-from .spans import span_field
+from .spans_pb import span_message
 from .streams import Pace
 
 __all__ = ["Exporter"]
@@ -99,6 +99,7 @@ class Exporter:
             if value <= 0:
                 raise ValueError(f"{name} takes a number above zero, not {value!r}")
         limits = span_limits or SpanLimits()
+        self._metric_name_prefix = metric_name_prefix
         self._identity = Identity(service_name=service_name, resource=resource, host_name=host_name)
         self._sampler = AgentSampler(sampler, limits)
         channel = Channel(
@@ -121,7 +122,7 @@ class Exporter:
         self._spans = Signal(
             "spans",
             trace_service_pb2.TRACE_SERVICE_EXPORT_PATH,
-            lambda span_data: span_field(span_data, limits),
+            self._span_field,
             HandOver(queue_size),
             Ledger(replay_bytes),
             bundle_count,
@@ -129,7 +130,7 @@ class Exporter:
         self._metrics = Signal(
             "metrics",
             metrics_service_pb2.METRICS_SERVICE_EXPORT_PATH,
-            lambda metric: metric_field(metric, metric_name_prefix),
+            self._metric_field,
             HandOver(queue_size),
             Ledger(replay_bytes),
             bundle_count,
@@ -190,6 +191,14 @@ class Exporter:
         """Send a ready ``ExportMetricsServiceRequest``, as :meth:`export_trace_request` does."""
         parsed = metrics_service_pb2.ExportMetricsServiceRequest.FromString(request.SerializeToString())
         self._export_request(self._metrics, parsed, "metrics")
+
+    def _span_field(self, span_data: Any) -> bytes:
+        request = trace_service_pb2.ExportTraceServiceRequest(spans=[span_message(span_data, self._sampler.limits)])
+        return request.SerializeToString()
+
+    def _metric_field(self, metric: Any) -> bytes:
+        message = metric_message(metric, self._metric_name_prefix)
+        return metrics_service_pb2.ExportMetricsServiceRequest(metrics=[message]).SerializeToString()
 
     def _export_request(self, signal: Signal, request: Any, field: str) -> None:
         count = len(getattr(request, field))
