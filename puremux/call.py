@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Callable, Iterator, Protocol
+from collections.abc import Iterator
+from typing import Callable, Protocol
 
 from .errors import LocalProtocolError, Metadata, RpcError
 from .protocol.connection import Connection
@@ -137,7 +138,9 @@ class CallBase:
             raise LocalProtocolError("the call is over" if self.ended else "the call is half-closed already")
         limit = self._channel.max_send_message_length
         if limit is not None and len(payload) > limit:
-            sentence = f"a message of {len(payload)} bytes is larger than the limit of {limit} (max_send_message_length)"
+            sentence = (
+                f"a message of {len(payload)} bytes is larger than the limit of {limit} (max_send_message_length)"
+            )
             self.end(StatusCode.RESOURCE_EXHAUSTED, sentence)
             return
         self._half_closed = end
@@ -216,7 +219,10 @@ class CallBase:
         if self.session is not None:
             self.left_with_connection = not self.session.connection.takes_calls
         self.session, self.stream_id = None, 0
-        if ended.unprocessed and self._may_retry and self._attempts < MAX_ATTEMPTS:
+        if ended.code is StatusCode.CANCELLED and self.time_left is not None and self.time_left <= 0:
+            # The server's clock for the same deadline rang, and we hear of it before our own does.
+            self._finish(CallEnded(ended.stream_id, StatusCode.DEADLINE_EXCEEDED, self._too_late()))
+        elif ended.unprocessed and self._may_retry and self._attempts < MAX_ATTEMPTS:
             self._channel.start_call(self)
         else:
             self._finish(self.judge(ended))
@@ -231,7 +237,10 @@ class CallBase:
 
     def _expire(self) -> None:
         waiting = "" if self.session is not None else f"; {self._channel.explain_waiting()}"
-        self.end(StatusCode.DEADLINE_EXCEEDED, f"{self.path} was not answered within {self.timeout:g} s{waiting}")
+        self.end(StatusCode.DEADLINE_EXCEEDED, self._too_late() + waiting)
+
+    def _too_late(self) -> str:
+        return f"{self.path} was not answered within {self.timeout:g} s"
 
     def _keep(self, payload: bytes) -> None:
         self._messages.append(payload)
@@ -296,6 +305,7 @@ class Call(CallBase):
         self._one_response = one_response
         self._changed = threading.Condition(self._driver.lock)
         self._received: deque[bytes] = deque()
+        self._has_received = False
         self._initial_metadata: Metadata | None = None
         self._callbacks: list[Callable[[], None]] = []
 
@@ -314,7 +324,7 @@ class Call(CallBase):
                 self.send_message(payload, end=end)
                 self._wait(lambda: end or self.ended is not None or self.pending <= HIGH_WATER)
             if self.ended is not None and self.ended.code is not StatusCode.OK:
-                raise self._error()
+                raise self._error(self.ended)
 
     def receive(self) -> bytes | None:
         """Wait for the next message; None when the server has sent its last one and the status is OK.
@@ -323,13 +333,15 @@ class Call(CallBase):
             RpcError: the call ended with another status.
         """
         with self._driver.lock:
-            self._wait(lambda: bool(self._received) or self.ended is not None)
-            if self._received:
+            # The one response counts only with the status behind it.
+            self._wait(lambda: self.ended is not None or bool(self._received and not self._one_response))
+            failed = None if self.ended is None or self.ended.code is StatusCode.OK else self.ended
+            if self._received and not (failed and self._one_response):
                 payload = self._received.popleft()
                 self.message_taken()
                 return payload
-            if self.ended is not None and self.ended.code is not StatusCode.OK:
-                raise self._error()
+            if failed:
+                raise self._error(failed)
             return None
 
     def __iter__(self) -> Iterator[bytes]:
@@ -402,20 +414,20 @@ class Call(CallBase):
     def wait_for_end(self) -> CallEnded:
         """Wait until the call is over."""
         with self._driver.lock:
-            self._wait(lambda: self.ended is not None)
-            assert self.ended is not None  # the wait has no bound of its own: the deadline ends the call
+            while self.ended is None:  # bounded by the deadline, which ends the call
+                self._wait(lambda: self.ended is not None)
             return self.ended
 
     def error(self) -> RpcError | None:
         """The call's end as an error; None while it runs, and when its status is OK."""
         with self._driver.lock:
-            return None if self.ended is None or self.ended.code is StatusCode.OK else self._error()
+            return None if self.ended is None or self.ended.code is StatusCode.OK else self._error(self.ended)
 
     # Hooks
 
     def judge(self, ended: CallEnded) -> CallEnded:
         """An answer of OK without its one message is none (gRPC doc/statuscodes.md, response cardinality)."""
-        if self._one_response and ended.code is StatusCode.OK and not self._received:
+        if self._one_response and ended.code is StatusCode.OK and not self._has_received:
             return CallEnded(ended.stream_id, StatusCode.UNIMPLEMENTED, "the server answered OK without a message")
         return ended
 
@@ -426,10 +438,11 @@ class Call(CallBase):
 
     def message_received(self, payload: bytes) -> None:
         """Keep the message for a reader."""
-        if self._one_response and self._received:
+        if self._one_response and self._has_received:
             self.end(StatusCode.UNIMPLEMENTED, "the server answered with more than the one message of the method")
             return
         self._received.append(payload)
+        self._has_received = True
         if not self._one_response:
             self._changed.notify_all()
 
@@ -453,7 +466,5 @@ class Call(CallBase):
         if not self._driver.wait_for(self._changed, predicate, None if left is None else left + 1.0):
             self._expire()
 
-    def _error(self) -> RpcError:
-        assert self.ended is not None
-        ended = self.ended
+    def _error(self, ended: CallEnded) -> RpcError:
         return RpcError(ended.code, ended.details, self._initial_metadata or (), ended.trailing_metadata)

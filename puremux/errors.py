@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Union
 
-from .status import StatusCode
+from .status import StatusCode, StatusDetail, details_from_wire
 
 __all__ = [
     "AddressError",
@@ -147,6 +147,19 @@ class RpcError(PuremuxError):
     def trailing_metadata(self) -> Metadata:
         """What the server sent with the status, ``grpc-status-details-bin`` included."""
         return self.args[3]  # type: ignore[no-any-return]  # as above
+
+    def status_details(self) -> tuple[StatusDetail, ...]:
+        """The messages in the server's ``grpc-status-details-bin`` (google.rpc.Status).
+
+        Empty where it sent none, or nothing that can be read; the raw bytes are in :meth:`trailing_metadata`.
+        """
+        for key, value in self.trailing_metadata():
+            if key == "grpc-status-details-bin" and isinstance(value, bytes):
+                try:
+                    return details_from_wire(value)
+                except ValueError:
+                    return ()
+        return ()
 
     def __str__(self) -> str:
         return f"{self.code().name}: {self.details()}" if self.details() else self.code().name

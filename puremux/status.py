@@ -7,11 +7,19 @@ Spec: gRPC doc/statuscodes.md; doc/http-grpc-status-mapping.md; PROTOCOL-HTTP2.m
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from h2.errors import ErrorCodes
 
-__all__ = ["StatusCode", "code_for_http_status", "code_for_reset", "code_from_wire"]
+__all__ = [
+    "StatusCode",
+    "StatusDetail",
+    "code_for_http_status",
+    "code_for_reset",
+    "code_from_wire",
+    "details_from_wire",
+]
 
 
 class StatusCode(enum.IntEnum):
@@ -85,3 +93,63 @@ def code_from_wire(value: str) -> StatusCode:
     if value.isascii() and value.isdigit() and len(value) <= 2 and int(value) <= 16:
         return StatusCode(int(value))
     return StatusCode.UNKNOWN
+
+
+class StatusDetail(NamedTuple):
+    """One of the messages that a server explains a status with (google.protobuf.Any)."""
+
+    type_url: str
+    """Names the message's type behind its last slash, such as ``type.googleapis.com/google.rpc.RetryInfo``."""
+
+    value: bytes
+    """The message, serialized."""
+
+
+def details_from_wire(value: bytes) -> tuple[StatusDetail, ...]:
+    """Read the details out of ``grpc-status-details-bin``, a serialized google.rpc.Status.
+
+    By hand, since this floor knows no protobuf: the message has three fields, of which ``details`` is the third.
+
+    Raises:
+        ValueError: it is not a google.rpc.Status.
+    Source: google/rpc/status.proto; protobuf's encoding guide.
+    """
+    details = []
+    for number, content in _fields(value):
+        if number == 3 and isinstance(content, bytes):
+            fields = dict(_fields(content))
+            type_url, inner = fields.get(1, b""), fields.get(2, b"")
+            if isinstance(type_url, bytes) and isinstance(inner, bytes):
+                details.append(StatusDetail(type_url.decode("utf-8", "replace"), inner))
+    return tuple(details)
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of a protobuf message: numbers of kind 0, bytes of kind 2, and kinds 1 and 5 as bytes."""
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        kind = key & 7
+        if kind == 0:
+            number, at = _varint(message, at)
+            yield key >> 3, number
+            continue
+        if kind not in (1, 2, 5):
+            raise ValueError(f"a protobuf field of the unknown kind {kind}")
+        size, at = _varint(message, at) if kind == 2 else (8 if kind == 1 else 4, at)
+        if at + size > len(message):
+            raise ValueError("a protobuf message is cut short")
+        yield key >> 3, message[at : at + size]
+        at += size
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(message) and shift < 70:
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise ValueError("a protobuf number is cut short")

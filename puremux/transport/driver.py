@@ -88,7 +88,7 @@ class Driver:
         self._selector.register(self._wake_in, selectors.EVENT_READ, None)
         self._timers: list[tuple[float, int, Timer]] = []
         self._soon: deque[Callable[[], None]] = deque()
-        self._unlocked: deque[Callable[[], None]] = deque()
+        self._unlocked: deque[Callable[[], object]] = deque()
         self._watched: dict[Watched, tuple[int, int]] = {}  # what the selector knows: descriptor and events
         self._changed: set[Watched] = set()
         self._thread: threading.Thread | None = None
@@ -103,7 +103,7 @@ class Driver:
         self._soon.append(callback)
         self.wake()
 
-    def call_unlocked(self, callback: Callable[[], None]) -> None:
+    def call_unlocked(self, callback: Callable[[], object]) -> None:
         """Run the application's ``callback`` on the driver, without the lock: it may do as it likes."""
         self._unlocked.append(callback)
         self.wake()
@@ -349,7 +349,7 @@ class Task:
             self._step = None
             self._done(stop.value, None)
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # not lost: whoever asked for the step is told
             self._step = None
             self._done(None, error)
             return
@@ -413,6 +413,4 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
