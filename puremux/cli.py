@@ -1,0 +1,70 @@
+"""The command line: ``puremux demo``, ``puremux agent``, and what else there is to run.
+
+Floor 5, the top: imports errors; the chosen command is imported when it is chosen, so that the others cost nothing.
+A command is a module with ``add_options(parser)`` and ``run(options)``, which returns the exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from ._version import __version__
+from .errors import PuremuxError
+
+__all__ = ["main"]
+
+COMMANDS = {  # name: the module, and what it does
+    "demo": ("puremux.demo.command", "see spans and metrics of a small program reach an agent"),
+    "agent": ("puremux.agent.command", "run an agent: metrics of all clients on one Prometheus page"),
+}
+
+CANNOT = 2  # exit code, as argparse's
+INTERRUPTED = 130  # 128 + SIGINT, as shells tell it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``puremux``.
+
+    Args:
+        arguments: what stands behind the program's name; None for ``sys.argv``.
+    Returns:
+        The exit code: 0 when it went well, 2 when it could not begin, 130 after Ctrl-C; others are the command's.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = _parser().parse_args(words[:1]).command
+    module, purpose = COMMANDS[name]
+    command = importlib.import_module(module)
+    parser = argparse.ArgumentParser(prog=f"puremux {name}", description=purpose.capitalize() + ".")
+    command.add_options(parser)
+    options = parser.parse_args(words[1:])
+    try:
+        return int(command.run(options))
+    except BrokenPipeError:  # who read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (PuremuxError, OSError, ValueError) as error:
+        print(f"puremux {name}: {error}", file=sys.stderr)
+        return CANNOT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    parser = argparse.ArgumentParser(
+        prog="puremux",
+        description="Traces and metrics to an OpenCensus Agent, without grpcio.",
+        epilog="commands:\n" + "\n".join(f"  {name:{width}}  {purpose}" for name, (_, purpose) in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"puremux {__version__}")
+    parser.add_argument("command", metavar="COMMAND", choices=COMMANDS, help="see below; COMMAND --help tells more")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""``puremux demo``: runs the program, shows what becomes of its data, and tells at the end whether all of it arrived.
+
+Floor 5, demo: imports the rest of ``demo`` and exporter; opencensus, the embedded agent and rich when they are needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from ..errors import PuremuxError
+from ..exporter import Exporter
+from ..exporter.streams import Pace
+from .screen import LogToScreen, Screen, screen_on
+from .summary import Flow, Snapshot, Summary
+
+if TYPE_CHECKING:
+    from .embedded import EmbeddedAgent
+    from .program import Program
+
+__all__ = ["add_options", "run"]
+
+REFRESH = 0.25  # seconds between two looks at how things stand
+FASTER = Pace(rotate_after=1.0)  # so that there is something to see: arrival is proven each second
+
+NO_OPENCENSUS = """\
+The demo is a program observed with the opencensus library, which cannot be imported ({}).  Install it without the
+compiled packages that it declares but does not need here:
+  pip install 'puremux[demo]' && pip install --no-deps opencensus"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``puremux demo``."""
+    add = parser.add_argument
+    add("--agent", metavar="HOST:PORT", help="send to this agent instead of an embedded one")
+    add("--duration", metavar="SECONDS", type=_seconds, help="end after so long; default: at Ctrl-C")
+    add("--real-time", action="store_true", help="sleep and report as the documentation's program does")
+    add("--prometheus", metavar="HOST:PORT", default="127.0.0.1:0", help="where the embedded agent serves its page")
+    add("--seed", type=int, help="the same sleeps and line lengths in each run")
+    add("--spans", metavar="COUNT", type=int, help="end after so many spans")
+    add("--spans-log", metavar="FILE", type=Path, help="write each ended span there, as a line of JSON")
+    add("--plain", action="store_true", help="plain lines, on a terminal too")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"takes seconds above zero, not {text}")
+    return seconds
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demo.
+
+    Returns:
+        0 when all that was recorded arrived, 1 when something was lost.
+    Raises:
+        PuremuxError, OSError: it cannot begin; the message says why.
+    """
+    try:
+        from . import program
+    except ImportError as error:
+        raise PuremuxError(NO_OPENCENSUS.format(error)) from None
+    tempo = program.REAL_TIME if options.real_time else program.BRISK
+    with contextlib.ExitStack() as stack:
+        screen = stack.enter_context(screen_on(sys.stdout, plain=options.plain))
+        stack.enter_context(LogToScreen(screen))
+        stop = stack.enter_context(_interrupts())
+        log = stack.enter_context(options.spans_log.open("w")) if options.spans_log else None
+        agent = None if options.agent else stack.enter_context(_embedded(options.prometheus))
+        exporter = stack.enter_context(_exporter(agent.address if agent else options.agent, tempo.reconnection_period))
+        screen.say(_greeting(options, agent))
+        job = program.Program(exporter, tempo, stop, seed=options.seed, most_spans=options.spans, log=log)
+        _watch(job, exporter, screen, options.duration)
+        summary = _close(job, exporter, screen, agent)
+    sys.stdout.write(summary.as_text() + "\n")
+    return 0 if summary.is_complete else 1
+
+
+def _exporter(address: str, reconnection_period: float) -> Exporter:
+    return Exporter(
+        address,
+        service_name="puremux-demo",
+        reconnection_period=reconnection_period,
+        bundle_delay=0.5,
+        pace=FASTER,
+    )
+
+
+def _embedded(prometheus: str) -> EmbeddedAgent:
+    from .embedded import EmbeddedAgent
+
+    return EmbeddedAgent(prometheus)
+
+
+def _greeting(options: argparse.Namespace, agent: EmbeddedAgent | None) -> str:
+    end = f"It ends after {options.duration:g} s, or at Ctrl-C." if options.duration else "Ctrl-C ends it."
+    if agent is None:
+        return f"Spans and metrics go to the agent at {options.agent}.  {end}"
+    return f"Spans and metrics go to an embedded agent at {agent.address}.  {end}\nLook at them: {agent.page}"
+
+
+def _watch(program: Program, exporter: Exporter, screen: Screen, duration: float | None) -> None:
+    began = time.monotonic()
+    program.start()
+    while not program.done.wait(REFRESH):
+        seconds = time.monotonic() - began
+        screen.show(_snapshot(program, exporter, seconds))
+        if duration is not None and seconds >= duration:
+            return
+
+
+def _snapshot(program: Program, exporter: Exporter, seconds: float) -> Snapshot:
+    stats = exporter.stats()
+    return Snapshot(
+        seconds=seconds,
+        spans_ended=program.ended,
+        measurements=program.measurements,
+        latest_ms=program.latest_ms,
+        spans=Flow.of(stats),
+        metrics=Flow.of(stats["metrics"]),
+        state=stats["state"],
+        reconnects=stats["reconnects"],
+        last_error=stats["last_error"],
+    )
+
+
+def _close(program: Program, exporter: Exporter, screen: Screen, agent: EmbeddedAgent | None) -> Summary:
+    """End the program, deliver what is on its way, and compare."""
+    program.stop()
+    if program.error is not None:
+        screen.say(f"The program ended by {program.error!r}.")
+    exporter.stop()
+    stats = exporter.stats()
+    return Summary(
+        spans_ended=program.ended,
+        spans=Flow.of(stats),
+        metrics=Flow.of(stats["metrics"]),
+        recorded=program.recorded,
+        received_spans=agent.spans if agent else None,
+        received=agent.counts(program.recorded) if agent else None,
+    )
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set.  The second Ctrl-C is Python's own: it does not wait for the summary."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
