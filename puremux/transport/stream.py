@@ -234,6 +234,10 @@ class TlsByteStream(ByteStream):
         """Tell the peer that nothing more comes, by TLS's close_notify and TCP's FIN."""
         with self._lock:
             try:
+                self._sock.recv(DRAIN_SIZE)  # OpenSSL takes it for an error to find data when it says goodbye
+            except OSError:
+                pass  # nothing has come
+            try:
                 self._sock.unwrap()
             except (OSError, ValueError):
                 pass  # it is sent; the peer's own has not come yet, as usual, or the connection is gone

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
@@ -146,29 +147,41 @@ def test_unix_path_that_the_system_does_not_take(soon: float) -> None:
         run_blocking(connect([Endpoint(socket.AF_UNIX, "x" * 1000)], "unix:xxx", soon))
 
 
-def test_a_busy_unix_socket_is_tried_again(soon: float, tmp_path: Path, opened: list[socket.socket]) -> None:
+@pytest.fixture
+def busy(tmp_path: Path) -> Iterator[tuple[Endpoint, socket.socket]]:
+    """A unix socket whose queue is full, and its listener."""
     path = str(tmp_path / "busy.sock")
+    queued = []
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(0)
-        with socket.socket(socket.AF_UNIX) as queued:
-            queued.connect(path)
-            step = connect([Endpoint(socket.AF_UNIX, path)], f"unix:{path}", soon)
-            wait = next(step)
-            assert not wait.writing and wait.until - time.monotonic() <= dial.BUSY_DELAY
-            listener.accept()[0].close()
-            run_blocking(step).close()
+        try:
+            while True:
+                queued.append(socket.socket(socket.AF_UNIX))
+                queued[-1].setblocking(False)
+                queued[-1].connect(path)
+        except BlockingIOError:
+            yield Endpoint(socket.AF_UNIX, path), listener
+        finally:
+            for sock in queued:
+                sock.close()
+
+
+def test_a_busy_unix_socket_is_tried_again(
+    busy: tuple[Endpoint, socket.socket], soon: float, opened: list[socket.socket]
+) -> None:
+    endpoint, listener = busy
+    step = connect([endpoint], str(endpoint), soon)
+    wait = next(step)
+    assert not wait.writing and wait.until - time.monotonic() <= dial.BUSY_DELAY
+    listener.accept()[0].close()
+    run_blocking(step).close()
     assert {s.fileno() for s in opened} == {-1}
 
 
-def test_a_busy_unix_socket_ends_in_time(tmp_path: Path) -> None:
-    path = str(tmp_path / "busy.sock")
-    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as queued:
-        listener.bind(path)
-        listener.listen(0)
-        queued.connect(path)
-        with pytest.raises(ConnectError, match="did not answer in time"):
-            run_blocking(connect([Endpoint(socket.AF_UNIX, path)], f"unix:{path}", time.monotonic() + 0.1))
+def test_a_busy_unix_socket_ends_in_time(busy: tuple[Endpoint, socket.socket]) -> None:
+    with pytest.raises(ConnectError, match="busy.sock did not answer in time"):
+        run_blocking(connect([busy[0]], "unix:busy.sock", time.monotonic() + 0.1))
 
 
 class FailingSocket:

@@ -493,7 +493,7 @@ def test_files_that_are_no_certificates(pem: Path, tmp_path: Path, ca: Any) -> N
 
 
 def test_an_encrypted_key_is_refused_without_asking_for_a_password(pem: Path, tmp_path: Path) -> None:
-    from cryptography.hazmat.primitives import serialization
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
 
     key = serialization.load_pem_private_key(pem.read_bytes(), None)
     encrypted = tmp_path / "encrypted.pem"
