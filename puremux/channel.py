@@ -234,6 +234,11 @@ class Channel:
         return ", ".join(each.peer.name for each in self._subchannels)
 
     @property
+    def metadata(self) -> Metadata:
+        """What is sent with each call."""
+        return self._settings.metadata
+
+    @property
     def connections(self) -> int:
         """How many connections have become ready so far."""
         return sum(each.connections for each in self._subchannels)

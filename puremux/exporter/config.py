@@ -29,7 +29,13 @@ class Configurable(Protocol):
 
 class _ConfigStream(CallBase):
     def __init__(self, service: ConfigService, channel: Channel) -> None:
-        super().__init__(channel, trace_service_pb2.TRACE_SERVICE_CONFIG_PATH, wait_for_ready=True, may_retry=False)
+        super().__init__(
+            channel,
+            trace_service_pb2.TRACE_SERVICE_CONFIG_PATH,
+            metadata=channel.metadata,
+            wait_for_ready=True,
+            may_retry=False,
+        )
         self._service = service
 
     def opened(self) -> None:

@@ -138,7 +138,7 @@ class Engine:
 
     def retire(self) -> None:
         """Nobody will use the exporter any more: deliver what it holds, then stop.  Does not wait."""
-        self._driver.call_unlocked(self.stop)
+        self._driver.call_unlocked(self._stop_quietly)
 
     def submit(self, signal: Signal, batch: Batch) -> None:
         """Send a batch that came ready-made."""
@@ -263,6 +263,9 @@ class Engine:
 
     def _is_settled(self) -> bool:
         return not self._summoned and all(signal.is_settled for signal in self.signals)
+
+    def _stop_quietly(self) -> None:
+        self.stop()
 
     def _count_undelivered(self, signal: Signal) -> None:
         ledger = signal.ledger

@@ -11,7 +11,7 @@ import atexit
 import ssl
 import weakref
 from types import TracebackType
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ..channel import Channel
 from ..errors import Metadata
@@ -99,7 +99,6 @@ class Exporter:
             if value <= 0:
                 raise ValueError(f"{name} takes a number above zero, not {value!r}")
         limits = span_limits or SpanLimits()
-        self._metric_name_prefix = metric_name_prefix
         self._identity = Identity(service_name=service_name, resource=resource, host_name=host_name)
         self._sampler = AgentSampler(sampler, limits)
         channel = Channel(
@@ -122,7 +121,7 @@ class Exporter:
         self._spans = Signal(
             "spans",
             trace_service_pb2.TRACE_SERVICE_EXPORT_PATH,
-            self._span_field,
+            _span_encoder(self._sampler),
             HandOver(queue_size),
             Ledger(replay_bytes),
             bundle_count,
@@ -130,7 +129,7 @@ class Exporter:
         self._metrics = Signal(
             "metrics",
             metrics_service_pb2.METRICS_SERVICE_EXPORT_PATH,
-            self._metric_field,
+            _metric_encoder(metric_name_prefix),
             HandOver(queue_size),
             Ledger(replay_bytes),
             bundle_count,
@@ -192,14 +191,6 @@ class Exporter:
         parsed = metrics_service_pb2.ExportMetricsServiceRequest.FromString(request.SerializeToString())
         self._export_request(self._metrics, parsed, "metrics")
 
-    def _span_field(self, span_data: Any) -> bytes:
-        request = trace_service_pb2.ExportTraceServiceRequest(spans=[span_message(span_data, self._sampler.limits)])
-        return request.SerializeToString()
-
-    def _metric_field(self, metric: Any) -> bytes:
-        message = metric_message(metric, self._metric_name_prefix)
-        return metrics_service_pb2.ExportMetricsServiceRequest(metrics=[message]).SerializeToString()
-
     def _export_request(self, signal: Signal, request: Any, field: str) -> None:
         count = len(getattr(request, field))
         identity = self._identity.of_request(request)
@@ -260,6 +251,23 @@ class Exporter:
             ``connections``, ``reconnects``, ``state``, ``last_error`` speak of the connection.
         """
         return self._engine.stats()
+
+
+def _span_encoder(sampler: AgentSampler) -> Callable[[Any], bytes]:
+    # A function of its own, since one of the exporter's would keep an exporter alive that its user has dropped.
+    def encode(span_data: Any) -> bytes:
+        request = trace_service_pb2.ExportTraceServiceRequest(spans=[span_message(span_data, sampler.limits)])
+        return request.SerializeToString()
+
+    return encode
+
+
+def _metric_encoder(prefix: str) -> Callable[[Any], bytes]:
+    def encode(metric: Any) -> bytes:
+        request = metrics_service_pb2.ExportMetricsServiceRequest(metrics=[metric_message(metric, prefix)])
+        return request.SerializeToString()
+
+    return encode
 
 
 def _pairs(headers: Mapping[str, str] | Metadata | None) -> Metadata:

@@ -7,9 +7,22 @@ Spec: protobuf, "Encoding" (protobuf.dev/programming-guides/encoding).
 from __future__ import annotations
 
 import struct
-from typing import Callable, Hashable, TypeVar
+from collections.abc import Hashable
+from typing import Callable, TypeVar
 
-__all__ = ["CONTINUED", "FIXED64", "LENGTH", "SMALL", "VARINT", "VARINTS", "Cache", "delimited", "double", "tag", "varint"]
+__all__ = [
+    "CONTINUED",
+    "FIXED64",
+    "LENGTH",
+    "SMALL",
+    "VARINT",
+    "VARINTS",
+    "Cache",
+    "delimited",
+    "double",
+    "tag",
+    "varint",
+]
 
 VARINT, FIXED64, LENGTH = 0, 1, 2
 """Wire types: a whole number, eight bytes, and a length followed by so many bytes."""

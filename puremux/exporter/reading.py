@@ -57,6 +57,7 @@ __all__ = [
     "timestamp",
     "unsigned64",
     "whole_number",
+    "whole_seconds",
 ]
 
 LOST = "lost"
@@ -196,9 +197,9 @@ def parent_identifier(value: object, defects: Defects) -> bytes:
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 EPOCH_DAY = EPOCH.toordinal()
 SECOND = timedelta(seconds=1)
-ISO_TIME = re.compile(
-    r"(\d{1,4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):?(\d\d))?", re.ASCII
-)  # strftime("%Y") writes years below 1000 without zeros
+WHOLE_SECONDS = re.compile(r"(\d{1,4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)", re.ASCII)
+"""The year may be short: strftime("%Y") writes those below 1000 without zeros."""
+REST_OF_TIME = re.compile(r"(?:[.,](\d+))?(?:Z|([+-])(\d\d):?(\d\d))?", re.ASCII)
 
 
 def timestamp(value: object, defects: Defects, field: str) -> tuple[int, int] | None:
@@ -225,19 +226,32 @@ def _from_datetime(value: datetime) -> tuple[int, int]:
 
 
 def _from_iso(value: object) -> tuple[int, int]:
-    match = ISO_TIME.fullmatch(str.__str__(value)) if isinstance(value, str) else None
+    match = WHOLE_SECONDS.match(str.__str__(value)) if isinstance(value, str) else None
+    rest = REST_OF_TIME.fullmatch(match.string, match.end()) if match else None
+    if match is None or rest is None:
+        raise ValueError("no time")
+    seconds = whole_seconds(match[0])
+    fraction, sign, hours, minutes = rest.groups()
+    if sign:
+        offset = (int(hours) * 60 + int(minutes)) * 60
+        seconds += offset if sign == "-" else -offset
+    return seconds, int((fraction or "0")[:9].ljust(9, "0"))
+
+
+def whole_seconds(value: str) -> int:
+    """Seconds since 1970 at a time like 2026-11-23T10:20:30, in UTC.
+
+    Raises:
+        ValueError: it is not of this form, or there is no such time.
+    """
+    match = WHOLE_SECONDS.fullmatch(value)
     if match is None:
         raise ValueError("no time")
-    year, month, day, hour, minute, second = map(int, match.group(1, 2, 3, 4, 5, 6))
+    year, month, day, hour, minute, second = map(int, match.groups())
     if hour > 23 or minute > 59 or second > 60:  # 60 is a leap second
         raise ValueError("no time of day")
     days = date(year, month, day).toordinal() - EPOCH_DAY
-    seconds = ((days * 24 + hour) * 60 + minute) * 60 + second
-    fraction, sign, zone_hours, zone_minutes = match.group(7, 8, 9, 10)
-    if sign:
-        offset = (int(zone_hours) * 60 + int(zone_minutes)) * 60
-        seconds += offset if sign == "-" else -offset
-    return seconds, int((fraction or "0")[:9].ljust(9, "0"))
+    return ((days * 24 + hour) * 60 + minute) * 60 + second
 
 
 # Attributes
@@ -264,7 +278,7 @@ def attribute_map(attributes: Any) -> Mapping[Any, Any]:
     """The mapping inside of OpenCensus's ``Attributes``, or the mapping itself; None is an empty one."""
     if attributes is None:
         return {}
-    inner = getattr(attributes, "attributes", attributes)
+    inner: Any = getattr(attributes, "attributes", attributes)
     return {} if inner is None else inner
 
 

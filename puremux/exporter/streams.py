@@ -66,6 +66,7 @@ class _ExportStream(CallBase):
         super().__init__(
             channel,
             service.path,
+            metadata=channel.metadata,
             wait_for_ready=True,
             compression=service.compression,
             may_retry=False,
