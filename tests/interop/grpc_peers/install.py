@@ -54,7 +54,7 @@ def grpc_go_server() -> Path:
 
 def grpcio_python() -> Path:
     """The interpreter of a venv with grpcio and its compiler."""
-    return _venv("grpcio", [f"grpcio=={GRPCIO_VERSION}", f"grpcio-tools=={GRPCIO_VERSION}"])
+    return _venv("grpcio", [f"grpcio=={GRPCIO_VERSION}", f"grpcio-tools=={GRPCIO_VERSION}", "h2"])
 
 
 def stubs() -> Path:
