@@ -123,8 +123,9 @@ class LogToScreen(logging.Handler):
         self._screen = screen
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record's message."""
-        self._screen.say(record.getMessage())
+        """Write the record's message, and the error that it may carry."""
+        error = record.exc_info[1] if record.exc_info else None
+        self._screen.say(record.getMessage() + (f": {error!r}" if error else ""))
 
     def __enter__(self) -> LogToScreen:
         logging.getLogger().addHandler(self)
