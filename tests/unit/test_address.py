@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -119,6 +121,12 @@ def test_mistakes_are_quoted_and_named(text: str, problem: str) -> None:
     assert problem in message
     assert message.startswith(f'"{text[:50]}' if text.isprintable() else '"agent')
     assert message.endswith('or "unix:/path".') and message.isprintable()
+
+
+def test_a_path_that_the_file_system_cannot_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsencode", lambda path: path.encode("ascii"))
+    with pytest.raises(AddressError, match="its path cannot be encoded for the file system"):
+        parse_address("unix:/run/bücher")
 
 
 def test_a_long_mistake_is_quoted_in_part() -> None:
