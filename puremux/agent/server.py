@@ -53,6 +53,7 @@ class Responder:
         self.request = request
         self.peer = peer
         """The client's address, as ``host:port``."""
+        self.is_finished = False
         self._link = link
         self._stream_id = request.stream_id
         self._finished = finished
@@ -68,6 +69,7 @@ class Responder:
 
     def finish(self, code: StatusCode = StatusCode.OK, details: str = "", metadata: Metadata = ()) -> None:
         """End the call with its status."""
+        self.is_finished = True
         with contextlib.suppress(LocalProtocolError):
             self._link.connection.send_trailers(self._stream_id, code, details, metadata)
             self._finished(self._stream_id)
@@ -268,7 +270,9 @@ class _Client:
         if method is None:
             responder.finish(StatusCode.UNIMPLEMENTED, f"no method {request.path} here")
         else:
-            self.calls[request.stream_id] = method(responder)
+            handler = method(responder)
+            if not responder.is_finished:
+                self.calls[request.stream_id] = handler
 
     def _finished(self, stream_id: int) -> None:
         self.calls.pop(stream_id, None)

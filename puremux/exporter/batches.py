@@ -106,6 +106,14 @@ class Ledger:
         self.dropped[reason] += batch.count
         self.kept_bytes -= len(batch.payload)
 
+    def drop_all(self, reason: str) -> int:
+        """Give up everything that is not confirmed; return how many items that is."""
+        lost = self.unconfirmed + sum(batch.count for batch in self.waiting)
+        self.waiting.clear()
+        self.dropped[reason] += lost
+        self.unconfirmed = self.unconfirmed_bytes = self.kept_bytes = 0
+        return lost
+
     @property
     def may_send(self) -> bool:
         """False while so much is unconfirmed that new batches would have no room to wait."""

@@ -25,7 +25,7 @@ logger = logging.getLogger("puremux.exporter")
 MAX_BATCH_BYTES = 256 * 1024  # far below the 1 MiB to which careful agents limit a message
 DEAD_WAIT = 1.0  # seconds that stopping waits for an agent that gives no sign of life
 STOP_WAIT = 5.0  # seconds that stopping waits for one that does
-NEVER = 1 << 62
+NO_LIMIT = 1 << 62
 
 STOPPED = "the exporter was stopped"
 UNENCODABLE = "cannot be encoded"
@@ -57,6 +57,13 @@ class Signal:
     def is_settled(self) -> bool:
         """True when all that was handed over is with the agent, or counted as dropped."""
         return not len(self.queue) and not self.encoding and self.ledger.is_settled
+
+    def drop_all(self, reason: str) -> int:
+        """Give up what is not confirmed; return how many items that is."""
+        left = len(self.queue.take(NO_LIMIT))
+        self.ledger.accepted += left
+        self.ledger.dropped[reason] += left
+        return left + self.ledger.drop_all(reason)
 
     def stats(self) -> dict[str, Any]:
         """What became of the items."""
@@ -111,7 +118,7 @@ class Engine:
         self._summoned = False
         self._draining = 0
         for signal in self.signals:
-            signal.service = Service(channel, signal.path, signal.ledger, identity, self, pace, Backoff(maximum=30.0), compression)
+            signal.service = Service(channel, signal.path, signal.ledger, identity, self, pace, Backoff(maximum=5.0), compression)
         self._config = ConfigService(channel, node, following, self.complaints.say)
         channel.watch_state(self._state_changed)
         self._driver.on_fork(self._after_fork)
@@ -126,13 +133,17 @@ class Engine:
 
     def summon(self) -> None:
         """Have the thread look at the queues soon."""
-        if not self._summoned and not self._stopped:
+        if self._stopped:
+            self._drop_undelivered()
+        elif not self._summoned:
             self._summoned = True
             self._driver.call_unlocked(self._work)
 
     def summon_all(self) -> None:
         """Have the thread send what is in the queues, however little, soon."""
-        if not self._summoned and not self._stopped:
+        if self._stopped:
+            self._drop_undelivered()
+        elif not self._summoned:
             self._summoned = True
             self._driver.call_unlocked(self._work_all)
 
@@ -173,8 +184,9 @@ class Engine:
             self._stopped = True
             settled = self._is_settled()
             for signal in self.signals:
-                signal.threshold = NEVER
-                self._count_undelivered(signal)
+                if signal.service is not None:
+                    signal.service.close()
+            self._drop_undelivered()
             self._config.close()
         self.channel.close()
         return settled
@@ -267,19 +279,16 @@ class Engine:
     def _stop_quietly(self) -> None:
         self.stop()
 
-    def _count_undelivered(self, signal: Signal) -> None:
-        ledger = signal.ledger
-        while ledger.waiting:
-            ledger.drop(ledger.waiting.popleft(), STOPPED)
-        left = signal.queue.take(NEVER)
-        lost = len(left) + ledger.unconfirmed
-        ledger.accepted += len(left)
-        ledger.dropped[STOPPED] += lost
-        ledger.unconfirmed = 0
-        lost = ledger.dropped[STOPPED]
-        if lost:
-            why = f"; {self.channel.last_error}" if self.channel.last_error else ""
-            self.complain("stopped", f"{lost} {signal.name} were not delivered before the exporter stopped{why}")
+    def _drop_undelivered(self) -> None:
+        """Count what will never be delivered; after the end this is all that happens to what comes."""
+        with self._driver.lock:
+            for signal in self.signals:
+                signal.threshold = 1
+                lost = signal.drop_all(STOPPED)
+                if lost:
+                    why = f"; {self.channel.last_error}" if self.channel.last_error else ""
+                    sentence = f"{lost} {signal.name} were not delivered before the exporter stopped{why}"
+                    self.complain(f"{signal.name} at the end", sentence)
 
     def _after_fork(self) -> None:
         """The child sends nothing of the parent's, and starts when it has something of its own."""
@@ -287,7 +296,7 @@ class Engine:
             signal.queue.forget()
             assert signal.service is not None
             signal.service.abandon()
-            signal.threshold = NEVER if self._stopped else 1
+            signal.threshold = 1
         self._config.abandon()
         self._changed = threading.Condition(self._driver.lock)
         self._running, self._summoned, self._draining = False, False, 0
@@ -342,3 +351,5 @@ class Engine:
             signal.ledger.dropped[UNENCODABLE] += failures
             if parts and signal.service is not None:
                 signal.service.submit(Batch(b"".join(parts), len(parts)))
+            if self._stopped:
+                self._drop_undelivered()

@@ -137,6 +137,7 @@ class Service:
         self._rotation: Timer | None = None
         self._pump_pending = False
         self._draining = False
+        self._closed = False
 
     @property
     def is_settled(self) -> bool:
@@ -170,7 +171,7 @@ class Service:
     def pump(self) -> None:
         """Put on the stream what it takes."""
         self._pump_pending = False
-        while self.ledger.waiting and self.ledger.may_send and self._retry is None:
+        while not self._closed and self.ledger.waiting and self.ledger.may_send and self._retry is None:
             stream = self._stream or self._open()
             if stream is None or stream.session is None or stream.pending > HIGH_WATER:
                 return
@@ -202,6 +203,10 @@ class Service:
             if stream.closing_since is not None and now - stream.closing_since > self._pace.confirm_within:
                 return f"the agent did not end a half-closed stream within {self._pace.confirm_within:g} s"
         return None
+
+    def close(self) -> None:
+        """Send nothing more, and take nothing back: what is not confirmed has been counted as given up."""
+        self._closed = True
 
     def abandon(self) -> None:
         """Begin anew in a forked child."""
@@ -236,6 +241,8 @@ class Service:
 
     def stream_ended(self, stream: _ExportStream, ended: CallEnded) -> None:
         """Forget what is proven; take the rest back."""
+        if self._closed:
+            return
         if stream is self._stream:
             self._stream = None
         was_closing = stream in self._closing
@@ -267,7 +274,9 @@ class Service:
             self._set_aside(stream.batches[0])
         sentence = f"{self._channel.name} ended {self.path} with {ended.code.name}: {ended.details}"
         self._owner.complain("the agent refuses", sentence)
-        self._retry = self._driver.call_later(self._backoff.delay(self._failures), self._try_again)
+        # The first failure after a success may be one batch's own fault: the others need not wait for it.
+        delay = self._backoff.delay(self._failures - 1) if self._failures > 1 else 0.0
+        self._retry = self._driver.call_later(delay, self._try_again)
 
     def _set_aside(self, batch: Batch) -> None:
         """Let the others go first; a batch that is refused again and again, while others are not, is given up."""

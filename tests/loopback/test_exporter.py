@@ -128,10 +128,10 @@ def test_a_bad_status_costs_nothing_but_time(agent: ScriptedAgent, code: StatusC
 def test_a_stream_ended_with_ok_before_it_was_half_closed_proves_nothing(agent: ScriptedAgent) -> None:
     early = iter([True])
     agent.on_message = lambda stream: stream.responder.finish(StatusCode.OK) if next(early, False) else None
-    with exporter_to(agent) as exporter:
+    with exporter_to(agent, pace=Pace(rotate_after=60.0)) as exporter:
         exporter.export(spans(10))
+        eventually(lambda: exporter.stats()["replayed"] == 10, 10)
         assert exporter.flush(20)
-        assert exporter.stats()["replayed"] == 10
 
 
 def test_a_batch_that_is_always_refused_is_given_up_while_others_pass(agent: ScriptedAgent) -> None:
@@ -142,15 +142,15 @@ def test_a_batch_that_is_always_refused_is_given_up_while_others_pass(agent: Scr
     agent.on_half_close = refuse_poison
     with exporter_to(agent, bundle_count=1) as exporter:
         exporter.export([span("poison")])
-        for number in range(60):
-            exporter.export(spans(1, f"good{number}-"))
-            if exporter.stats()["dropped"]:
-                break
-            eventually(lambda: exporter.stats()["waiting"] <= 1, 10)
-        eventually(lambda: exporter.stats()["dropped"] == {"refused by the agent": 1}, 20)
+        good = 0
+        while not exporter.stats()["dropped"] and good < 100:
+            exporter.export(spans(1, f"good{good}-"))
+            good += 1
+            eventually(lambda: exporter.stats()["confirmed"] == good, 10)
         assert exporter.flush(20)
         stats = exporter.stats()
-        assert total(stats) == stats["accepted"]
+    assert stats["dropped"] == {"refused by the agent": 1}
+    assert total(stats) == stats["accepted"] == good + 1
 
 
 def test_an_agent_that_proves_nothing_is_left_within_a_bound(agent: ScriptedAgent) -> None:
