@@ -74,14 +74,20 @@ class HalfClosed:
 
 @dataclass(frozen=True)
 class SendBufferDrained:
-    """Every message queued on the call has been put into frames: room for more."""
+    """Every message queued on the call has been put into frames: room for more.
+
+    A server that has sent its status hears of the call for the last time by this.
+    """
 
     stream_id: int
 
 
 @dataclass(frozen=True)
 class CallEnded:
-    """The call is over; nothing more is reported of its stream."""
+    """The call is over; nothing more is reported of its stream.
+
+    A server hears it of calls that it has not ended itself: the client has reset the call, or broke it.
+    """
 
     stream_id: int
 

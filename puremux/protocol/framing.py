@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Callable
 
 from ..errors import MessageError
@@ -61,27 +61,29 @@ class MessageReader:
         self._needed = PREFIX.size
         self._compressed: bool | None = None  # known once the prefix is read
 
-    def receive_data(self, data: bytes) -> list[bytes]:
-        """Take the payload of one DATA frame; return the messages that it completes.
+    def receive_data(self, data: bytes) -> Iterator[bytes]:
+        """Take the payload of one DATA frame; yield the messages that it completes.
 
         Raises:
-            MessageError: a message is too long, has unknown flags, or cannot be decompressed.
+            MessageError: a message is too long, has unknown flags, or cannot be decompressed.  Those before it have
+                been yielded.
         """
         self._buffer += data
-        messages: list[bytes] = []
         start = 0
-        while len(self._buffer) - start >= self._needed:
-            if self._compressed is None:
-                self._read_prefix(start)
-                start += PREFIX.size
-            else:
-                end = start + self._needed
-                with memoryview(self._buffer) as view:  # released by hand: PyPy does not count references
-                    payload = bytes(view[start:end])
-                messages.append(self._finish(payload))
-                start = end
-        del self._buffer[:start]
-        return messages
+        try:
+            while len(self._buffer) - start >= self._needed:
+                if self._compressed is None:
+                    self._read_prefix(start)
+                    start += PREFIX.size
+                else:
+                    end = start + self._needed
+                    # Released by hand, for PyPy and GraalPy do not count references.
+                    with memoryview(self._buffer) as view, view[start:end] as part:
+                        payload = bytes(part)
+                    start = end
+                    yield self._finish(payload)
+        finally:
+            del self._buffer[:start]
 
     @property
     def is_between_messages(self) -> bool:
@@ -120,11 +122,9 @@ class MessageReader:
 
     def _decompress(self, payload: bytes) -> bytes:
         inflater = zlib.decompressobj(WBITS[self._encoding])
+        most = 0 if self._max_length is None else self._max_length + 1  # one byte more tells a bomb; 0: no limit
         try:
-            if self._max_length is None:
-                data = inflater.decompress(payload)
-            else:  # one byte more than allowed tells a bomb from a message that just fits
-                data = inflater.decompress(payload, self._max_length + 1)
+            data = inflater.decompress(payload, most)
         except zlib.error as error:
             raise MessageError(
                 StatusCode.INTERNAL, f"a message cannot be decompressed as {self._encoding}: {error}"
@@ -137,4 +137,8 @@ class MessageReader:
             )
         if not inflater.eof:
             raise MessageError(StatusCode.INTERNAL, f"a message compressed with {self._encoding} is cut short")
+        if inflater.unused_data:
+            raise MessageError(
+                StatusCode.INTERNAL, f"a message compressed with {self._encoding} has bytes behind its end"
+            )
         return data

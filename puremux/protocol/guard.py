@@ -9,20 +9,21 @@ h2 keeps the rules of HTTP/2.  The gate in front of it does what h2 leaves open:
 - it counts frames that cost work and carry nothing, and ends the connection when there are too many;
 - it bounds a header block before it is collected;
 - it keeps GOAWAY to itself, since h2 closes a connection at GOAWAY whose running calls must go on;
+- it keeps DATA of calls that are over to itself, since h2 answers each such frame with another RST_STREAM;
 - it drops PRIORITY and unknown frames, which HTTP/2 lets us ignore.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from h2.errors import ErrorCodes
 
 from ..errors import RemoteProtocolError
 
-__all__ = ["Budget", "FrameGate", "GoAway", "Limits"]
+__all__ = ["Budget", "FrameGate", "GoAway", "LateData", "Limits"]
 
 HEADER_SIZE = 9
 GREETING_SIZE = 64
@@ -32,7 +33,10 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDO
 ACK = END_STREAM = 0x1
 END_HEADERS = 0x4
 
-NAMES = "DATA HEADERS PRIORITY RST_STREAM SETTINGS PUSH_PROMISE PING GOAWAY WINDOW_UPDATE CONTINUATION".split()
+NAMES = (
+    *("DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS"),
+    *("PUSH_PROMISE", "PING", "GOAWAY", "WINDOW_UPDATE", "CONTINUATION"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,16 @@ class Limits:
     """Payload bytes of one frame; what our SETTINGS announce (RFC 9113 §6.5.2)."""
 
     max_header_list_size: int = 65_536
-    """Bytes of one header list, uncompressed, 32 more counted for each field (RFC 9113 §10.5.1)."""
+    """Bytes of one header list, uncompressed, 32 more counted for each field (RFC 9113 §10.5.1); more ends the call."""
 
-    max_header_block_size: int = 65_536
-    """Bytes of one header block as sent, over HEADERS and CONTINUATION frames."""
+    max_header_block_size: int = 262_144
+    """Bytes of one header block as sent, over HEADERS and CONTINUATION frames; more ends the connection."""
 
     idle_frames: int = 1_000
-    """Frames that carry nothing (PING, SETTINGS, empty DATA, ...) a peer may send in a row."""
+    """Frames of no use to a call (PING, SETTINGS, empty DATA, ...) a peer may send in a row; large ones count more."""
 
     idle_frames_per_second: float = 50.0
-    """How fast that allowance grows back; frames of use to a call give some back as well."""
+    """How fast that allowance grows back; frames of use to a call give theirs back, and some more."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,16 @@ class GoAway:
     debug_data: bytes
 
 
+@dataclass(frozen=True)
+class LateData:
+    """A DATA frame of a call that is over; its bytes are dropped, but its peer must get their credit back."""
+
+    size: int
+    """Flow-controlled bytes, padding included."""
+
+
 class Budget:
-    """An allowance of work without use, which use and time give back."""
+    """An allowance of work without use, which use and time give back.  Its unit is one small frame."""
 
     def __init__(self, limits: Limits) -> None:
         self._most = float(limits.idle_frames)
@@ -80,16 +92,16 @@ class Budget:
         self._now = now
 
     def earn(self, amount: float) -> None:
-        """Grow for frames of use."""
+        """Grow for what was of use."""
         self._left = min(self._most, self._left + amount)
 
-    def spend(self, what: str) -> None:
-        """Pay for one frame without use.
+    def spend(self, what: str, amount: float = 1.0) -> None:
+        """Pay for a frame.
 
         Raises:
             RemoteProtocolError: nothing is left (ENHANCE_YOUR_CALM).
         """
-        self._left -= 1
+        self._left -= amount
         if self._left < 0:
             raise RemoteProtocolError(
                 f"the peer floods the connection with {what} frames", ErrorCodes.ENHANCE_YOUR_CALM
@@ -99,13 +111,17 @@ class Budget:
 class FrameGate:
     """Cuts received bytes at frame boundaries and lets through what h2 is to see.
 
+    Every frame costs something of the budget; the connection earns it back for those that are of use to a call.
+
     Args:
         client_side: True when the peer is a server, which begins with SETTINGS; a client begins with the preface.
+        is_over: whether a stream's call has ended, so that DATA on it is late.
     """
 
-    def __init__(self, *, client_side: bool, limits: Limits, budget: Budget) -> None:
+    def __init__(self, *, client_side: bool, limits: Limits, budget: Budget, is_over: Callable[[int], bool]) -> None:
         self._limits = limits
         self._budget = budget
+        self._is_over = is_over
         self._preface_left = b"" if client_side else PREFACE
         self._peer = "server" if client_side else "client"
         self._seen_settings = False
@@ -116,9 +132,11 @@ class FrameGate:
         self._goaway: bytearray | None = None
         self._block_stream: int | None = None  # stream of the header block that is under way
         self._block_size = 0
+        self.block_cost = 0.0
+        """What the latest header block has cost."""
 
-    def receive_data(self, data: bytes, now: float) -> Iterator[memoryview | bytes | GoAway]:
-        """Yield, in order: bytes for h2, never across the end of a frame, and GOAWAY frames.
+    def receive_data(self, data: bytes, now: float) -> Iterator[memoryview | bytes | GoAway | LateData]:
+        """Yield, in order: bytes for h2, never across the end of a frame, and the frames that are kept from it.
 
         Raises:
             RemoteProtocolError: the peer does not speak HTTP/2, or asks too much.
@@ -130,19 +148,32 @@ class FrameGate:
             yield preface
         if not self._seen_settings:
             self._greeting += bytes(view[: GREETING_SIZE - len(self._greeting)])
-        while view:
-            if self._left:
-                piece, view = view[: self._left], view[self._left :]
-                self._left -= len(piece)
-                yield from self._payload(piece)
-                continue
-            wanted = HEADER_SIZE - len(self._head)
-            self._head += bytes(view[:wanted])
-            view = view[wanted:]
-            if len(self._head) < HEADER_SIZE:
-                return
-            head, self._head = self._head, b""
-            yield from self._frame(head)
+        yield from self._cut(view)
+
+    def _cut(self, view: memoryview) -> Iterator[memoryview | bytes | GoAway | LateData]:
+        at = 0
+        while at < len(view):
+            start = at
+            if not self._left:
+                wanted = HEADER_SIZE - len(self._head)
+                head = self._take_head(view[at : at + wanted])
+                at += wanted
+                if head is None:
+                    return
+                late = self._begin(head)
+                if late is not None:
+                    yield late
+                if wanted < HEADER_SIZE and self._keep:
+                    yield head  # a part of it came with other data, and is gone
+                if wanted < HEADER_SIZE or not self._keep:
+                    start = at
+            size = min(self._left, len(view) - at)
+            self._left -= size
+            at += size
+            if self._keep and at > start:
+                yield view[start:at]
+            elif self._goaway is not None:
+                yield from self._collect_goaway(self._goaway, view[start:at])
 
     def receive_eof(self) -> None:
         """Note that the peer closed the connection.
@@ -171,55 +202,63 @@ class FrameGate:
             spoken = f"does not speak HTTP/2: it began with {greeting[:HEADER_SIZE]!r} where a SETTINGS frame belongs"
         raise RemoteProtocolError(f"the {self._peer} {spoken}")
 
-    def _frame(self, head: bytes) -> Iterator[memoryview | bytes | GoAway]:
+    def _take_head(self, piece: memoryview) -> bytes | None:
+        self._head += bytes(piece)
+        if len(self._head) < HEADER_SIZE:
+            return None
+        head, self._head = self._head, b""
+        return head
+
+    def _begin(self, head: bytes) -> LateData | None:
+        """Look at a frame's header: what is the frame, may it come now, is it for h2?"""
         length, kind, flags, stream_id = _parse(head)
         if not self._seen_settings:
             if kind != SETTINGS or flags & ACK or stream_id:
                 self._refuse_greeting()
             self._seen_settings = True
+        self._check_length(length, kind, head)
+        self._check_block(length, kind, flags, stream_id)
+        self._left = length
+        if kind == DATA and self._is_over(stream_id):
+            self._keep = False
+            return LateData(length)
+        self._keep = kind <= CONTINUATION and kind not in (PRIORITY, GOAWAY)
+        self._charge(length, kind)
+        if kind == GOAWAY:
+            if stream_id:
+                raise RemoteProtocolError("a GOAWAY frame came on a stream (RFC 9113 §6.8)")
+            self._goaway = bytearray()
+        return None
+
+    def _collect_goaway(self, frame: bytearray, piece: memoryview) -> Iterator[GoAway]:
+        frame += piece
+        if not self._left:
+            self._goaway = None
+            last_stream_id, error_code = struct.unpack_from(">II", frame)
+            yield GoAway(last_stream_id & 0x7FFFFFFF, error_code, bytes(frame[8:]))
+
+    def _check_length(self, length: int, kind: int, head: bytes) -> None:
         if length > self._limits.max_frame_size:
+            if head[:5] == b"HTTP/":  # as some servers do in the middle of a connection
+                raise RemoteProtocolError(f"the {self._peer} went over to HTTP/1: it sent {head!r}")
             raise RemoteProtocolError(
                 f"a frame of {length} bytes came; the limit is {self._limits.max_frame_size}",
                 ErrorCodes.FRAME_SIZE_ERROR,
             )
-        self._check_block(length, kind, flags, stream_id)
-        self._charge(length, kind)
-        self._left = length
-        self._keep = kind < CONTINUATION + 1 and kind not in (PRIORITY, GOAWAY)
-        if kind == GOAWAY:
-            self._begin_goaway(length, stream_id)
-        elif kind == PRIORITY and length != 5:
+        if kind == PRIORITY and length != 5:
             raise RemoteProtocolError("a PRIORITY frame is not 5 bytes long", ErrorCodes.FRAME_SIZE_ERROR)
-        if self._keep:
-            yield bytes(head)
-
-    def _payload(self, piece: memoryview) -> Iterator[memoryview | bytes | GoAway]:
-        if self._keep:
-            yield piece
-        elif self._goaway is not None:
-            self._goaway += piece
-            if not self._left:
-                frame, self._goaway = bytes(self._goaway), None
-                last_stream_id, error_code = struct.unpack_from(">II", frame)
-                yield GoAway(last_stream_id & 0x7FFFFFFF, error_code, frame[8:])
-
-    def _begin_goaway(self, length: int, stream_id: int) -> None:
-        if length < 8:
+        if kind == GOAWAY and length < 8:
             raise RemoteProtocolError("a GOAWAY frame is shorter than 8 bytes", ErrorCodes.FRAME_SIZE_ERROR)
-        if stream_id:
-            raise RemoteProtocolError("a GOAWAY frame came on a stream (RFC 9113 §6.8)")
-        self._goaway = bytearray()
 
     def _check_block(self, length: int, kind: int, flags: int, stream_id: int) -> None:
         """A header block is not interrupted (RFC 9113 §4.3) and does not grow without end."""
         if self._block_stream is not None:
             if kind != CONTINUATION or stream_id != self._block_stream:
                 raise RemoteProtocolError("a header block is interrupted by another frame (RFC 9113 §4.3)")
-            self._budget.spend("CONTINUATION")
         elif kind not in (HEADERS, PUSH_PROMISE):
             return
         else:
-            self._block_stream, self._block_size = stream_id, 0
+            self._block_stream, self._block_size, self.block_cost = stream_id, 0, 0.0
         self._block_size += length
         if self._block_size > self._limits.max_header_block_size:
             raise RemoteProtocolError(
@@ -230,12 +269,14 @@ class FrameGate:
             self._block_stream = None
 
     def _charge(self, length: int, kind: int) -> None:
-        if kind == DATA and length:
-            self._budget.earn(1)
-        elif kind > CONTINUATION:
-            self._budget.spend("unknown")
-        elif kind in (PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE):
-            self._budget.spend(NAMES[kind])
+        if kind == DATA:
+            cost = 1.0
+        elif kind in (HEADERS, PUSH_PROMISE, CONTINUATION):
+            cost = 1.0 + length / 512  # a byte can be a whole header field
+            self.block_cost += cost
+        else:
+            cost = 1.0 + length / 1024
+        self._budget.spend(NAMES[kind] if kind <= CONTINUATION else "unknown", cost)
 
 
 def _parse(head: bytes) -> tuple[int, int, int, int]:

@@ -1,6 +1,6 @@
 """The rules of gRPC headers: what may be sent, how it is spelt, and how to read what came.
 
-Floor 2, protocol: no I/O.  Imports errors only.
+Floor 2, protocol: no I/O.  Imports errors and hpack.
 Spec: gRPC PROTOCOL-HTTP2.md, "Requests" and "Responses".
 """
 
@@ -10,14 +10,17 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from urllib.parse import unquote_to_bytes
+
+from hpack import NeverIndexedHeaderTuple
 
 from ..errors import Metadata, RemoteProtocolError
 
 __all__ = [
     "CONTENT_TYPE",
     "HeaderList",
+    "check_fields",
     "check_path",
     "decode_message",
     "decode_metadata",
@@ -38,16 +41,21 @@ CONTENT_TYPE = b"application/grpc"  # real agents take no other spelling, parame
 
 KEY = re.compile(r"[0-9a-z_.\-]+")
 ASCII_VALUE = re.compile(r"[ -~]*")  # %x20-%x7E
+# Belong to one connection, so that HTTP/2 has no place for them (RFC 9113 §8.2.2).
+CONNECTION_FIELDS = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
 # Held by HTTP/2 or gRPC itself: refused on the way out, left out of what users see on the way in.
-RESERVED = frozenset(
-    ("content-type te connection host keep-alive proxy-connection transfer-encoding upgrade content-length").split()
-)
+RESERVED = CONNECTION_FIELDS | {"content-length", "content-type", "host", "te"}
 KEPT = frozenset({"grpc-status-details-bin"})  # reserved by its prefix, yet made for users to read
 
 UNITS = (("n", 1e-9), ("u", 1e-6), ("m", 1e-3), ("S", 1.0), ("M", 60.0), ("H", 3600.0))
 SECONDS_PER_UNIT = dict(UNITS)
 MAX_TIMEOUT_DIGITS = 8
 TIMEOUT = re.compile(r"([0-9]{1,8})([numSMH])")
+
+FIELD_NAME = re.compile(rb":?[!-9;-@\[-~]+")  # visible ASCII, no capitals, a colon in front only (RFC 9113 §8.2.1)
+FORBIDDEN = re.compile(rb"[\0\r\n]")  # in a field's value, likewise
+
+GRPC_CONTENT_TYPE = re.compile(rb"application/grpc(\+proto)?[ \t]*(;.*)?", re.IGNORECASE | re.DOTALL)
 
 PERCENT = re.compile(rb"[^ -$&-~]")  # everything but %x20-%x24 and %x26-%x7E is escaped
 
@@ -99,13 +107,23 @@ def decode_metadata(headers: Iterable[tuple[bytes, bytes]]) -> Metadata:
     metadata: list[tuple[str, str | bytes]] = []
     for raw_key, raw_value in headers:
         key = raw_key.decode("latin-1")
-        if key.startswith(":") or key in RESERVED or (key.startswith("grpc-") and key not in KEPT):
+        if key in KEPT:
+            metadata.extend(_decode_kept(key, raw_value))
+        elif key.startswith((":", "grpc-")) or key in RESERVED:
             continue
-        if key.endswith("-bin"):
+        elif key.endswith("-bin"):
             metadata.extend((key, _decode_binary(key, part)) for part in raw_value.split(b","))
         else:
             metadata.append((key, raw_value.decode("utf-8", "replace")))
     return tuple(metadata)
+
+
+def _decode_kept(key: str, value: bytes) -> list[tuple[str, str | bytes]]:
+    """Details of a status that cannot be read are left out: the status itself is worth more."""
+    try:
+        return [(key, _decode_binary(key, value))]
+    except RemoteProtocolError:
+        return []
 
 
 def _decode_binary(key: str, value: bytes) -> bytes:
@@ -171,10 +189,37 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
 
 
 def is_grpc_content_type(value: bytes | None) -> bool:
-    """Whether a ``content-type`` says gRPC: ``application/grpc``, alone or with ``+proto`` or parameters behind it."""
-    if value is None or not value.lower().startswith(CONTENT_TYPE):
-        return False
-    return value[len(CONTENT_TYPE) : len(CONTENT_TYPE) + 1] in (b"", b"+", b";")
+    """Whether a ``content-type`` says gRPC with protobuf: ``application/grpc``, with ``+proto`` or parameters perhaps.
+
+    Another format, such as ``+json``, is not what was asked for.
+    """
+    return value is not None and GRPC_CONTENT_TYPE.fullmatch(value) is not None
+
+
+def check_fields(headers: HeaderList, pseudo: Collection[bytes]) -> None:
+    """See that a received header list is well-formed.
+
+    Args:
+        pseudo: the pseudo-header fields that it may have, each once, before all others; none in trailers.
+    Raises:
+        RemoteProtocolError: it is malformed, which ends the call and not the connection (RFC 9113 §8.1.1).
+    Source: RFC 9113 §8.2.1 (names and values), §8.2.2 (connection-specific fields), §8.3 (pseudo-header fields).
+    """
+    seen: set[bytes] = set()
+    regular = False
+    for name, value in headers:
+        if not FIELD_NAME.fullmatch(name):
+            raise RemoteProtocolError(f"the header name {name[:64]!r} is not allowed (RFC 9113 §8.2.1)")
+        if FORBIDDEN.search(value):
+            raise RemoteProtocolError(f"the value of the header {name[:64]!r} is not allowed (RFC 9113 §8.2.1)")
+        if not name.startswith(b":"):
+            regular = True
+            if name.decode("ascii") in CONNECTION_FIELDS:
+                raise RemoteProtocolError(f"the header {name!r} does not belong in HTTP/2 (RFC 9113 §8.2.2)")
+        elif regular or name in seen or name not in pseudo:
+            raise RemoteProtocolError(f"the pseudo-header {name[:64]!r} is out of place (RFC 9113 §8.3)")
+        else:
+            seen.add(name)
 
 
 def check_path(path: str) -> None:
@@ -219,7 +264,8 @@ def request_headers(
         (b"te", b"trailers"),
     ]
     if timeout is not None:
-        headers.append((b"grpc-timeout", encode_timeout(timeout).encode("ascii")))
+        # Each call has its own: kept out of the header table, where it would push out what all calls share.
+        headers.append(NeverIndexedHeaderTuple(b"grpc-timeout", encode_timeout(timeout).encode("ascii")))
     headers.append((b"content-type", CONTENT_TYPE))
     if encoding != "identity":
         headers.append((b"grpc-encoding", encoding.encode("ascii")))

@@ -17,17 +17,25 @@ from h2.errors import ErrorCodes
 from ..errors import LocalProtocolError, MessageError, RemoteProtocolError
 from ..status import StatusCode, code_for_http_status, code_for_reset, code_from_wire
 from .events import CallEnded, Event, HalfClosed, HeadersReceived, MessageReceived, RequestReceived
-from .framing import MessageReader
+from .framing import ACCEPT_ENCODING, MessageReader
 from .metadata import (
     HeaderList,
+    check_fields,
     decode_message,
     decode_metadata,
     decode_timeout,
     header,
     is_grpc_content_type,
+    response_headers,
+    trailers,
 )
 
 __all__ = ["RECEIVING", "SENDING", "ClientCall", "Receiving", "Sending", "ServerCall", "Step"]
+
+RESPONSE_PSEUDO = frozenset({b":status"})
+REQUEST_PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority"})
+
+MAX_HEADER_LIST = 65_536
 
 
 class Step(enum.Enum):
@@ -86,15 +94,23 @@ class _Call:
     Args:
         stream_id: HTTP/2 stream of the call.
         max_length: the largest message taken, in bytes, or None.
+        max_header_list: bytes of headers taken, counted as RFC 9113 §10.5.1 does: 32 more for each field.
     """
 
-    def __init__(self, stream_id: int, max_length: int | None) -> None:
+    _foreign_step: Step | None = None  # what only the other role sends
+
+    def __init__(self, stream_id: int, max_length: int | None, max_header_list: int = MAX_HEADER_LIST) -> None:
         self.stream_id = stream_id
         self.sending = Sending.IDLE
         self.receiving = Receiving.IDLE
-        self.reset_code: int | None = None
-        """The code to reset the HTTP/2 stream with, once this end has given the call up."""
+        self.answer: HeaderList | None = None
+        """Headers to end the HTTP/2 stream with, where this end refuses the call and says why."""
+        self.reset_code = int(ErrorCodes.NO_ERROR)
+        """What to reset the HTTP/2 stream with, where the call has ended and the stream has not."""
+        self.cost = 0.0
+        """What the peer has spent on the call's headers; given back when the call was of use."""
         self._max_length = max_length
+        self._max_header_list = max_header_list
         self._reader = MessageReader(max_length)
 
     @property
@@ -107,6 +123,8 @@ class _Call:
         Raises:
             LocalProtocolError: the call does not allow it now.
         """
+        if step is self._foreign_step:
+            raise LocalProtocolError(f"the other role sends {step.value}")
         try:
             self.sending = SENDING[self.sending, step]
         except KeyError:
@@ -122,16 +140,23 @@ class _Call:
             return self.give_up(
                 ErrorCodes.PROTOCOL_ERROR, StatusCode.INTERNAL, "messages came before the headers of the call"
             )
+        events: list[Event] = []
         try:
-            return [MessageReceived(self.stream_id, payload) for payload in self._reader.receive_data(data)]
+            for payload in self._reader.receive_data(data):
+                events.append(MessageReceived(self.stream_id, payload))  # noqa: PERF401  # what came before an error stays
         except MessageError as error:
-            return self.give_up(ErrorCodes.CANCEL, error.code, error.message)
+            events += self.give_up(ErrorCodes.CANCEL, error.code, error.message)
+        return events
 
     def receive_reset(self, error_code: int) -> list[Event]:
         """Take the peer's RST_STREAM."""
-        refused = error_code == ErrorCodes.REFUSED_STREAM
+        refused = error_code == ErrorCodes.REFUSED_STREAM and self.receiving is Receiving.IDLE
         details = f"the peer reset the stream with {_error_name(error_code)}"
         return self.stop(code_for_reset(error_code), details, unprocessed=refused)
+
+    def receive_fault(self, error_code: int) -> list[Event]:
+        """Take the verdict of our own HTTP/2, which has reset the stream already."""
+        return self.stop(StatusCode.INTERNAL, f"the peer broke HTTP/2 on the stream: {_error_name(error_code)}")
 
     def stop(self, code: StatusCode, details: str, *, unprocessed: bool = False) -> list[Event]:
         """End the call for a reason that lies outside its stream, or that the peer gave."""
@@ -144,6 +169,9 @@ class _Call:
         """End the call for what the peer sent on it; its stream is to be reset with ``error_code``."""
         self.reset_code = int(error_code)
         return self.stop(code, details)
+
+    def _headers_are_too_large(self, headers: HeaderList) -> bool:
+        return sum(len(name) + len(value) + 32 for name, value in headers) > self._max_header_list
 
     def _end(self, step: Step, ended: CallEnded) -> list[Event]:
         self._take(step)
@@ -159,14 +187,16 @@ class _Call:
 class ClientCall(_Call):
     """The client's end of a call: what the server sends becomes metadata, messages and a status."""
 
-    def __init__(self, stream_id: int, max_length: int | None) -> None:
-        super().__init__(stream_id, max_length)
-        self._http_status = 200
+    _foreign_step = Step.TRAILERS
+    _http_status = 200
 
     def receive_headers(self, headers: HeaderList, end_stream: bool) -> list[Event]:
         """Take HEADERS: initial metadata, trailers, both in one, or an answer that is not gRPC."""
         if self.has_ended:
             return []
+        if self._headers_are_too_large(headers):
+            sentence = f"the server sent more than {self._max_header_list} bytes of metadata"
+            return self.give_up(ErrorCodes.CANCEL, StatusCode.RESOURCE_EXHAUSTED, sentence)
         try:
             if self.receiving is Receiving.OPEN:
                 return self._receive_trailers(headers)
@@ -183,7 +213,7 @@ class ClientCall(_Call):
         return self.stop(code_for_http_status(self._http_status), "the server ended the stream without a grpc-status")
 
     def _receive_answer(self, headers: HeaderList, end_stream: bool) -> list[Event]:
-        _check_names(headers)
+        check_fields(headers, RESPONSE_PSEUDO)
         self._http_status = _http_status(headers)
         if end_stream and header(headers, b"grpc-status") is not None:
             return self._end(Step.TRAILERS, self._status_in(headers))
@@ -191,10 +221,9 @@ class ClientCall(_Call):
         if self._http_status != 200 or not is_grpc_content_type(content_type):
             return self._receive_plain_http(headers, content_type)
         if end_stream:
-            return self.stop(StatusCode.UNKNOWN, "the server ended the stream without a grpc-status")
-        encoding = (header(headers, b"grpc-encoding") or b"identity").decode("latin-1")
-        self._reader = MessageReader(self._max_length, encoding)
+            return self.receive_end()
         metadata = decode_metadata(headers)
+        self._reader = MessageReader(self._max_length, _encoding(headers))
         self._take(Step.HEADERS)
         return [HeadersReceived(self.stream_id, metadata)]
 
@@ -204,7 +233,7 @@ class ClientCall(_Call):
             if ended.code is not StatusCode.OK:
                 self.reset_code = int(ErrorCodes.CANCEL)
                 return self._end(Step.TRAILERS, ended)
-        shown = "no content-type" if content_type is None else f"content-type {content_type.decode('latin-1')!r}"
+        shown = "no content-type" if content_type is None else f"content-type {_shown(content_type)}"
         return self.give_up(
             ErrorCodes.CANCEL,
             code_for_http_status(self._http_status),
@@ -212,9 +241,7 @@ class ClientCall(_Call):
         )
 
     def _receive_trailers(self, headers: HeaderList) -> list[Event]:
-        _check_names(headers)
-        if any(name.startswith(b":") for name, _ in headers):
-            raise RemoteProtocolError("the trailers hold a pseudo-header field (RFC 9113 §8.1)")
+        check_fields(headers, ())
         if header(headers, b"grpc-status") is None:
             return self.receive_end()
         ended = self._status_in(headers)
@@ -223,72 +250,117 @@ class ClientCall(_Call):
         return self._end(Step.TRAILERS, ended)
 
     def _status_in(self, headers: HeaderList) -> CallEnded:
-        value = (header(headers, b"grpc-status") or b"").decode("latin-1")
-        code = code_from_wire(value)
+        values = {value for name, value in headers if name == b"grpc-status"}
+        code = code_from_wire(values.pop().decode("latin-1")) if len(values) == 1 else StatusCode.UNKNOWN
         details = decode_message(header(headers, b"grpc-message") or b"")
-        if code is StatusCode.UNKNOWN and value != "2" and not details:
-            details = f"the server sent the unknown grpc-status {value!r}"
+        value = header(headers, b"grpc-status") or b""
+        if values:
+            details = "the server sent several values of grpc-status"
+        elif code is StatusCode.UNKNOWN and value != b"2" and not details:
+            details = f"the server sent the unknown grpc-status {_shown(value)}"
         return CallEnded(self.stream_id, code, details, decode_metadata(headers))
 
 
 class ServerCall(_Call):
-    """The server's end of a call: what the client sends becomes a request, messages and a half-close."""
+    """The server's end of a call: what the client sends becomes a request, messages and a half-close.
+
+    What cannot be served is answered with a status, as a client understands that better than a reset; the application
+    hears only of requests that are well-formed.
+    """
+
+    _foreign_step = Step.END
 
     def receive_headers(self, headers: HeaderList, end_stream: bool) -> list[Event]:
         """Take HEADERS: the request.  A client has no trailers to send; they are ignored."""
         if self.receiving is not Receiving.IDLE:
             return self.receive_end() if end_stream else []
-        try:
-            request = self._request_in(headers)
-        except RemoteProtocolError as error:
-            return self.give_up(ErrorCodes.PROTOCOL_ERROR, StatusCode.INTERNAL, error.message)
+        request = self._read_request(headers)
+        if request is None:
+            self.stop(StatusCode.INTERNAL, "")  # told to nobody: the application has not heard of the call
+            return []
         self._take(Step.HEADERS)
         return [request, *(self.receive_end() if end_stream else [])]
 
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take the payload of a DATA frame; once our status is on its way nobody waits for it any more."""
+        return [] if self.sending is Sending.ENDED else super().receive_data(data)
+
     def receive_end(self) -> list[Event]:
         """Take END_STREAM: the client has sent its last message."""
-        if self.receiving is not Receiving.OPEN:
+        if self.receiving is not Receiving.OPEN or self.sending is Sending.ENDED:
             return []
         if not self._reader.is_between_messages:
-            return self.give_up(
-                ErrorCodes.PROTOCOL_ERROR, StatusCode.INTERNAL, "the client half-closed in the middle of a message"
-            )
+            sentence = "the client half-closed in the middle of a message"
+            return self.give_up(ErrorCodes.NO_ERROR, StatusCode.INTERNAL, sentence)
         self._take(Step.END)
         return [HalfClosed(self.stream_id)]
 
-    def _request_in(self, headers: HeaderList) -> RequestReceived:
-        _check_names(headers)
+    def give_up(self, error_code: int, code: StatusCode, details: str) -> list[Event]:
+        """End the call for what the client sent on it, and tell it by a status."""
+        self.answer = self._status(code, details)
+        return super().give_up(ErrorCodes.NO_ERROR, code, details)
+
+    def _status(self, code: StatusCode, details: str) -> HeaderList:
+        return [*(response_headers() if self.sending is Sending.IDLE else []), *trailers(code, details)]
+
+    def _read_request(self, headers: HeaderList) -> RequestReceived | None:
+        """The request, or None when ``answer`` or ``reset_code`` says why there is none."""
         path = header(headers, b":path")
-        if header(headers, b":method") != b"POST" or path is None:
-            raise RemoteProtocolError("a gRPC request is a POST with a :path")
+        try:
+            check_fields(headers, REQUEST_PSEUDO)
+            if path is None:
+                raise RemoteProtocolError("the request has no :path")
+        except RemoteProtocolError:
+            self.reset_code = int(ErrorCodes.PROTOCOL_ERROR)
+            return None
+        self.answer = self._refusal_of(headers)
+        if self.answer is not None:
+            return None
+        try:
+            metadata, timeout = decode_metadata(headers), _timeout(headers)
+        except RemoteProtocolError as error:
+            self.answer = self._status(StatusCode.INTERNAL, error.message)
+            return None
+        self._reader = MessageReader(self._max_length, _encoding(headers))
+        authority = (header(headers, b":authority") or b"").decode("latin-1")
+        return RequestReceived(self.stream_id, path.decode("latin-1"), metadata, timeout, authority)
+
+    def _refusal_of(self, headers: HeaderList) -> HeaderList | None:
+        """The answer to a request that is HTTP/2, but not gRPC as this end speaks it."""
+        if header(headers, b":method") != b"POST":
+            return [(b":status", b"405"), (b"allow", b"POST")]
         if not is_grpc_content_type(header(headers, b"content-type")):
-            raise RemoteProtocolError("a gRPC request has the content-type application/grpc")
-        timeout = header(headers, b"grpc-timeout")
-        encoding = (header(headers, b"grpc-encoding") or b"identity").decode("latin-1")
-        self._reader = MessageReader(self._max_length, encoding)
-        return RequestReceived(
-            self.stream_id,
-            path.decode("latin-1"),
-            decode_metadata(headers),
-            None if timeout is None else decode_timeout(timeout.decode("latin-1")),
-            (header(headers, b":authority") or b"").decode("latin-1"),
-        )
+            return [(b":status", b"415")]
+        if self._headers_are_too_large(headers):
+            sentence = f"the request has more than {self._max_header_list} bytes of metadata"
+            return self._status(StatusCode.RESOURCE_EXHAUSTED, sentence)
+        encoding = _encoding(headers)
+        if encoding not in ACCEPT_ENCODING.split(","):
+            sentence = f"messages compressed with {encoding!r} cannot be read; {ACCEPT_ENCODING} can"
+            accepted = (b"grpc-accept-encoding", ACCEPT_ENCODING.encode("ascii"))
+            return [*response_headers(), accepted, *trailers(StatusCode.UNIMPLEMENTED, sentence)]
+        return None
 
 
-def _check_names(headers: HeaderList) -> None:
-    """Field names are lower case, and none belongs to one connection only (RFC 9113 §8.2)."""
-    for name, _ in headers:
-        if name != name.lower() or not name:
-            raise RemoteProtocolError(f"the header name {name!r} is not lower case (RFC 9113 §8.2.1)")
-        if name in (b"connection", b"transfer-encoding", b"keep-alive", b"proxy-connection", b"upgrade"):
-            raise RemoteProtocolError(f"the header {name.decode()!r} does not belong in HTTP/2 (RFC 9113 §8.2.2)")
+def _encoding(headers: HeaderList) -> str:
+    return (header(headers, b"grpc-encoding") or b"identity")[:64].decode("latin-1")
+
+
+def _timeout(headers: HeaderList) -> float | None:
+    value = header(headers, b"grpc-timeout")
+    return None if value is None else decode_timeout(value[:64].decode("latin-1"))
 
 
 def _http_status(headers: HeaderList) -> int:
-    values = [value for name, value in headers if name == b":status"]
-    if len(values) != 1 or len(values[0]) != 3 or not values[0].isdigit():
-        raise RemoteProtocolError("the answer does not have one :status of three digits (RFC 9113 §8.3.2)")
-    return int(values[0])
+    value = header(headers, b":status") or b""
+    if len(value) != 3 or not value.isdigit():
+        raise RemoteProtocolError("the answer does not have a :status of three digits (RFC 9113 §8.3.2)")
+    return int(value)
+
+
+def _shown(value: bytes) -> str:
+    """A peer's value for a sentence, which it must not fill with 64 KiB."""
+    return repr(value[:64].decode("latin-1"))
 
 
 def _error_name(error_code: int) -> str:

@@ -1,0 +1,100 @@
+"""h2 as this project uses it: set up once, and kept from what would hurt.
+
+Floor 2, protocol: no I/O.  Imports guard, h2 and hyperframe (which comes with h2).
+Spec: RFC 9113 §5.1.2 (concurrency), §6.5 (SETTINGS), §6.8 (GOAWAY).
+"""
+
+from __future__ import annotations
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.settings import SettingCodes, Settings
+from hyperframe.frame import Frame, GoAwayFrame
+
+from .guard import Limits
+
+__all__ = ["Http2"]
+
+KNOWN_SETTINGS = frozenset(int(code) for code in SettingCodes)
+MAX_ENCODER_TABLE = 4_096  # a peer may offer a header table of 4 GiB; ours stays small
+DECODED_HEADERS = 16  # times the announced limit: what is above the limit can be blamed on one call, up to here
+
+MAX_DEBUG = 256  # bytes of explanation in a GOAWAY
+
+
+class Http2(H2Connection):
+    """An HTTP/2 connection whose settings, streams and output stay small.
+
+    Args:
+        client_side: which role to play.
+        limits: what a peer may send.
+        stream_window: SETTINGS_INITIAL_WINDOW_SIZE, in bytes.
+        max_concurrent_streams: SETTINGS_MAX_CONCURRENT_STREAMS (server's role).
+    """
+
+    def __init__(
+        self, *, client_side: bool, limits: Limits, stream_window: int, max_concurrent_streams: int | None
+    ) -> None:
+        super().__init__(
+            H2Configuration(
+                client_side=client_side,
+                header_encoding=None,
+                # The headers that we send are made by metadata.py; those that we receive are judged by stream.py, as a
+                # fault of one call and not of the connection.
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+                validate_inbound_headers=False,
+                normalize_inbound_headers=False,
+            )
+        )
+        values = {
+            SettingCodes.INITIAL_WINDOW_SIZE: stream_window,
+            SettingCodes.MAX_FRAME_SIZE: limits.max_frame_size,
+            SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_size,
+        }
+        if client_side:
+            values[SettingCodes.ENABLE_PUSH] = 0
+        elif max_concurrent_streams is not None:
+            values[SettingCodes.MAX_CONCURRENT_STREAMS] = max_concurrent_streams
+        self.local_settings = Settings(client=client_side, initial_values=values)
+        self.decoder.max_header_list_size = limits.max_header_list_size * DECODED_HEADERS
+        self._ahead = b""  # bytes ahead of those in h2's own buffer
+        self._sweep_at = 128
+
+    @property
+    def open_outbound_streams(self) -> int:
+        """None, as far as h2 is to know: whoever opens a stream has looked at the peer's limit."""
+        self._sweep()
+        return 0
+
+    @property
+    def open_inbound_streams(self) -> int:
+        """None, as far as h2 is to know: it would end the connection where one stream can be refused (§5.1.2)."""
+        self._sweep()
+        return 0
+
+    def _sweep(self) -> None:
+        """Let h2 forget closed streams, which it does while it counts; counting at each new stream costs too much."""
+        if len(self.streams) >= self._sweep_at:
+            _ = super().open_outbound_streams
+            self._sweep_at = max(128, 2 * len(self.streams))
+
+    def data_to_send(self, amount: int | None = None) -> bytes:
+        """Take the bytes that are to be written to the peer."""
+        ahead, self._ahead = self._ahead, b""
+        return ahead + super().data_to_send(amount)
+
+    def send_frame(self, frame: Frame) -> None:
+        """Send a frame without h2's knowledge, behind those that h2 has made."""
+        self._ahead += super().data_to_send() + frame.serialize()
+
+    def send_goaway(self, last_stream_id: int, error_code: int, debug: str) -> None:
+        """Send GOAWAY; with h2's knowledge the connection would be closed, and running calls are to finish."""
+        data = debug.encode("utf-8", "replace")[:MAX_DEBUG]
+        self.send_frame(GoAwayFrame(0, last_stream_id=last_stream_id, error_code=error_code, additional_data=data))
+
+    def tame_settings(self) -> None:
+        """After the peer's SETTINGS: keep our header table small, and keep nothing that we do not know."""
+        self.encoder.header_table_size = min(self.remote_settings.header_table_size, MAX_ENCODER_TABLE)
+        for code in [each for each in self.remote_settings if int(each) not in KNOWN_SETTINGS]:
+            del self.remote_settings[code]

@@ -1,0 +1,189 @@
+"""Flow control, the receiving side: credit for what was read, and windows that widen to fill a long pipe.
+
+Floor 2, protocol: no I/O.  Imports http2 and hyperframe (which comes with h2).
+Spec: RFC 9113 §5.2, §6.5.3 (acknowledgements come in order), §6.9.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Callable
+
+from h2.settings import SettingCodes
+from hyperframe.frame import WindowUpdateFrame
+
+from .http2 import Http2
+
+__all__ = ["Growth", "Inflow"]
+
+SMALLEST_CONNECTION_WINDOW = 65_535  # every connection begins with it (RFC 9113 §6.9.2)
+GAIN = 1.1  # how much faster the peer must have become for a wider window to have paid
+
+
+@dataclass
+class _Stream:
+    """What one stream has brought and is not credited for."""
+
+    waiting: deque[list[int]] = field(default_factory=deque)
+    """For each DATA frame that completed messages: how many of them are unread, and the bytes that wait with them."""
+
+    rest: int = 0
+    """Bytes that came after those, part of a message which is not complete."""
+
+    owed: int = 0
+    """Bytes that are read, and for which the peer has not got its credit yet."""
+
+    is_open: bool = True
+    """False once the peer has ended the stream: it has no use for credit."""
+
+
+class Growth:
+    """Widens the windows as long as that lets more through.
+
+    The peer can send no more than one window in a round trip.  So when much comes, a SETTINGS frame measures what
+    arrives until it is acknowledged: if that is more than half of a window, and comes faster than whatever was seen
+    before, the window may be what holds the peer back, and is doubled.  A peer that never acknowledges keeps the first
+    windows.
+
+    Args:
+        send_settings: sends a SETTINGS frame with these values; returns the ordinal of its acknowledgement.
+        stream_window: bytes to begin with, for one stream.
+        connection_window: the same for all streams together.
+        max_stream_window: bytes that a stream's window may grow to.
+        max_connection_window: the same for all streams together.
+    """
+
+    def __init__(
+        self,
+        h2: Http2,
+        send_settings: Callable[[dict[SettingCodes | int, int]], int],
+        *,
+        stream_window: int,
+        connection_window: int,
+        max_stream_window: int,
+        max_connection_window: int,
+    ) -> None:
+        self.stream_window = stream_window
+        self.connection_window = max(connection_window, SMALLEST_CONNECTION_WINDOW)
+        self._max_stream_window = max_stream_window
+        self._max_connection_window = max_connection_window
+        self._h2 = h2
+        self._send_settings = send_settings
+        self._unmeasured = 0  # bytes since the last measurement
+        self._awaited: int | None = None  # the ordinal of the SETTINGS frame that is on its way
+        self._measures = False  # whether its round trip is measured; else it brings a wider window
+        self._began = 0.0
+        self._arrived: dict[int, int] = {}  # bytes of each stream within the round trip
+        self._best_rate = 0.0  # bytes a second
+
+    def received(self, stream_id: int, size: int, now: float) -> None:
+        """Note flow-controlled bytes of a running call."""
+        if self._measures:
+            self._arrived[stream_id] = self._arrived.get(stream_id, 0) + size
+            return
+        self._unmeasured += size
+        if self._awaited is None and self._unmeasured >= self.stream_window and self._may_grow:
+            self._measures, self._began, self._arrived = True, now, {}
+            self._awaited = self._send_settings({})
+
+    def acknowledged(self, ordinal: int, now: float) -> None:
+        """Note that our SETTINGS frame of this ordinal has made its round trip."""
+        if self._awaited is None or ordinal < self._awaited:
+            return
+        self._awaited = None
+        if self._measures:
+            self._measures, self._unmeasured = False, 0
+            self._judge(now - self._began)
+
+    @property
+    def _may_grow(self) -> bool:
+        return self.stream_window < self._max_stream_window or self.connection_window < self._max_connection_window
+
+    def _judge(self, seconds: float) -> None:
+        total, largest = sum(self._arrived.values()), max(self._arrived.values(), default=0)
+        rate = total / seconds if seconds > 0 else 0.0
+        if rate < self._best_rate * GAIN or not rate:
+            return
+        if 2 * total > self.connection_window < self._max_connection_window:
+            self._best_rate = rate
+            wider = min(2 * self.connection_window, self._max_connection_window)
+            self._h2.increment_flow_control_window(wider - self.connection_window)
+            self.connection_window = wider
+        if 2 * largest > self.stream_window < self._max_stream_window:
+            self._best_rate = rate
+            self.stream_window = min(2 * self.stream_window, self._max_stream_window)
+            self._awaited = self._send_settings({SettingCodes.INITIAL_WINDOW_SIZE: self.stream_window})
+            self._unmeasured = self.stream_window  # measure anew as soon as it has arrived
+
+
+class Inflow:
+    """Gives flow-control credit back for DATA.
+
+    The connection's credit goes back as DATA comes, so that a call which nobody reads holds up no other.  A stream's
+    goes back as its messages are read: a peer cannot send faster than the application reads.  While a message is
+    incomplete and none waits before it, its bytes are credited as they come, for only the rest of it can free them.
+
+    Each credit is at least a quarter of the window, so that a peer is neither stopped nor flooded by small ones.
+    """
+
+    def __init__(self, h2: Http2, growth: Growth) -> None:
+        self._h2 = h2
+        self._growth = growth
+        self._streams: dict[int, _Stream] = {}
+        self._owed = 0  # of the connection
+        self._owed_late = 0  # likewise, for DATA that h2 has not seen
+
+    def received(self, stream_id: int, size: int, messages: int, *, end_stream: bool, now: float) -> None:
+        """Note a DATA frame of a running call: ``size`` flow-controlled bytes that completed so many messages."""
+        self._owed += size
+        self._credit_connection()
+        self._growth.received(stream_id, size, now)
+        stream = self._streams.setdefault(stream_id, _Stream())
+        if messages:
+            stream.waiting.append([messages, stream.rest + size])
+            stream.rest = 0
+        elif stream.waiting:
+            stream.rest += size
+        else:
+            stream.owed += size
+        stream.is_open = not end_stream
+        self._credit_stream(stream_id, stream)
+
+    def received_late(self, size: int) -> None:
+        """Note a DATA frame that was not given to h2, since its call is over."""
+        self._owed_late += size
+        self._credit_connection()
+
+    def taken(self, stream_id: int) -> None:
+        """Note that the application took one message."""
+        stream = self._streams.get(stream_id)
+        if stream is None or not stream.waiting:
+            return
+        oldest = stream.waiting[0]
+        oldest[0] -= 1
+        if not oldest[0]:
+            stream.owed += oldest[1]
+            stream.waiting.popleft()
+            if not stream.waiting:
+                stream.owed += stream.rest
+                stream.rest = 0
+            self._credit_stream(stream_id, stream)
+
+    def forget(self, stream_id: int) -> None:
+        """Note that a stream's call has ended."""
+        self._streams.pop(stream_id, None)
+
+    def _credit_connection(self) -> None:
+        if 4 * (self._owed + self._owed_late) < self._growth.connection_window:
+            return
+        if self._owed:
+            self._h2.increment_flow_control_window(self._owed)
+        if self._owed_late:  # h2 has not counted it as received, and must not count it as given back
+            self._h2.send_frame(WindowUpdateFrame(0, window_increment=self._owed_late))
+        self._owed = self._owed_late = 0
+
+    def _credit_stream(self, stream_id: int, stream: _Stream) -> None:
+        if stream.is_open and stream.owed and 4 * stream.owed >= self._growth.stream_window:
+            self._h2.increment_flow_control_window(stream.owed, stream_id)
+            stream.owed = 0
