@@ -256,6 +256,7 @@ class Subchannel:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
+        self.connections, self.error = 0, None
         sessions, self.session = [*self._draining, *filter(None, [self.session])], None
         self._draining, self._dialling, self._timer, self._watchdog = [], None, None, None
         if self.state is not Connectivity.SHUTDOWN:

@@ -113,7 +113,8 @@ class Engine:
         self._changed = threading.Condition(self._driver.lock)
         self._bundle_delay = bundle_delay
         self._pace = pace
-        self._running = False
+        self._started = False
+        self._running = False  # in a forked child: not before it has something to send
         self._stopped = False
         self._summoned = False
         self._draining = 0
@@ -128,6 +129,7 @@ class Engine:
     def start(self) -> None:
         """Connect, and begin to send."""
         with self._driver.lock:
+            self._started = True
             if not self._stopped:
                 self._run()
 
@@ -161,8 +163,9 @@ class Engine:
     def flush(self, timeout: float | None) -> bool:
         """Send all, and wait until the agent has proven that it has it; False if it did not in time."""
         with self._driver.lock:
-            if self._stopped or not self._running:
+            if self._stopped or not self._started:
                 return self._is_settled()
+            self._run()
             self._begin_draining()
             try:
                 return self._driver.wait_for(self._changed, self._is_settled, timeout)
@@ -305,8 +308,7 @@ class Engine:
 
     def _work(self) -> None:
         """Encode whole bundles."""
-        if not self._running:
-            self.start()
+        self._run_again()
         self._summoned = False
         for signal in self.signals:
             while len(signal.queue) >= signal.bundle:
@@ -314,8 +316,7 @@ class Engine:
 
     def _work_all(self) -> None:
         """Encode everything that is there; when draining, have it proven."""
-        if not self._running:
-            self.start()
+        self._run_again()
         self._summoned = False
         for signal in self.signals:
             for _ in range(len(signal.queue) // signal.bundle + 1):
@@ -325,6 +326,11 @@ class Engine:
                 if self._draining and signal.service is not None:
                     signal.service.drain()
             self.settled()
+
+    def _run_again(self) -> None:
+        with self._driver.lock:
+            if self._started and not self._stopped:
+                self._run()
 
     def _encode(self, signal: Signal) -> None:
         signal.encoding = True  # before they leave the queue, so that nobody takes it all for settled

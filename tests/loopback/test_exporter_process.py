@@ -1,0 +1,233 @@
+"""The exporter and the life of processes: forks, the end of the interpreter, signals.
+
+Each case is a program of its own, run by another interpreter, since what is tested ends or splits the process.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from typing import Any, Iterator
+
+import pytest
+
+from tests.loopback.scripted_agent import ScriptedAgent
+
+PRELUDE = """
+import os, signal, sys, threading, time
+from puremux.exporter import Exporter
+from tests.loopback.test_exporter import QUICK, span, spans
+"""
+
+
+@pytest.fixture
+def agent() -> Iterator[ScriptedAgent]:
+    agent = ScriptedAgent()
+    yield agent
+    agent.stop()
+
+
+def run(program: str, agent: ScriptedAgent, **environment: str) -> subprocess.CompletedProcess[str]:
+    program = PRELUDE + f"ADDRESS = {agent.address!r}\n" + textwrap.dedent(program)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(["."]), **environment}
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, env=environ, check=False
+    )
+
+
+def spans_by_pid(agent: ScriptedAgent) -> dict[int, list[str]]:
+    """Names of the spans that each Node sent."""
+    found: dict[int, list[str]] = {}
+    with agent.server.driver.lock:
+        streams = [list(stream.messages) for stream in agent.streams]
+    for messages in streams:
+        requests: Any = [_parsed(payload) for payload in messages]
+        names = [item.name.value for request in requests for item in request.spans]
+        found.setdefault(requests[0].node.identifier.pid, []).extend(names)
+    return found
+
+
+def _parsed(payload: bytes) -> Any:
+    from puremux.proto import trace_service_pb2
+
+    return trace_service_pb2.ExportTraceServiceRequest.FromString(payload)
+
+
+def test_what_was_handed_over_leaves_at_the_end_of_the_program(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        exporter = Exporter(ADDRESS, bundle_delay=60)
+        exporter.export(spans(100))
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(agent.span_names()) == 100
+
+
+def test_an_exporter_that_was_never_used_lets_the_program_end(agent: ScriptedAgent) -> None:
+    done = run("exporter = Exporter(ADDRESS, start=False)", agent)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_program_whose_agent_is_dead_ends_within_a_second_or_two(agent: ScriptedAgent) -> None:
+    agent.stop()
+    done = run(
+        """
+        exporter = Exporter(ADDRESS)
+        exporter.export(spans(100))
+        import atexit
+        began = time.monotonic()
+        atexit._run_exitfuncs()
+        print(time.monotonic() - began < 1.5)
+        """,
+        agent,
+    )
+    assert done.stdout == "True\n"
+    assert "100 spans were not delivered" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_spans_end_at_their_own_process_after_a_fork(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        exporter = Exporter(ADDRESS, bundle_delay=60, pace=QUICK)
+        exporter.export(spans(5, "early"))
+        assert exporter.flush(10)
+        exporter.export(spans(5, "parent"))     # still in the queue at the fork
+        pids = []
+        for number in range(3):
+            pid = os.fork()
+            if pid == 0:
+                exporter.export(spans(5, f"child{number}-"))
+                delivered = exporter.flush(10)
+                stats = exporter.stats()
+                os._exit(0 if delivered and stats["confirmed"] == 5 and stats["connections"] == 1 else 1)
+            pids.append(pid)
+        for pid in pids:
+            assert os.waitpid(pid, 0)[1] == 0
+        assert exporter.stop(10)
+        assert exporter.stats()["confirmed"] == 10 and exporter.stats()["connections"] == 1
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    by_pid = spans_by_pid(agent)
+    names = sorted(sorted(each) for each in by_pid.values())
+    assert names == sorted(
+        sorted(group)
+        for group in (
+            [f"early{n}" for n in range(5)] + [f"parent{n}" for n in range(5)],
+            *([f"child{number}-{n}" for n in range(5)] for number in range(3)),
+        )
+    )
+
+
+def test_a_child_that_exports_nothing_starts_no_thread_and_exits_at_once(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        exporter = Exporter(ADDRESS, pace=QUICK)
+        exporter.export(spans(5))
+        assert exporter.flush(10)
+        pid = os.fork()
+        if pid == 0:
+            print(threading.active_count(), flush=True)
+            sys.exit(0)                       # runs atexit, unlike os._exit
+        assert os.waitpid(pid, 0)[1] == 0
+        exporter.export(spans(5, "after"))
+        assert exporter.flush(10) and exporter.stats()["connections"] == 1
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+    assert len(agent.span_names()) == 10
+
+
+def test_multiprocessing_workers_deliver(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        import multiprocessing
+        exporter = Exporter(ADDRESS, pace=QUICK, bundle_delay=0.05)
+        exporter.export(spans(1, "parent"))
+
+        def work(number):
+            exporter.export(spans(10, f"worker{number}-"))
+            assert exporter.flush(10)
+
+        context = multiprocessing.get_context("fork")
+        workers = [context.Process(target=work, args=(number,)) for number in range(4)]
+        for worker in workers: worker.start()
+        for worker in workers: worker.join()
+        assert [worker.exitcode for worker in workers] == [0] * 4
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(agent.span_names()) == len(set(agent.span_names())) == 41
+
+
+def test_a_fork_while_spans_pour_in_harms_nobody(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        exporter = Exporter(ADDRESS, pace=QUICK, bundle_delay=0.01, bundle_count=10)
+        running = True
+        def pour():
+            number = 0
+            while running:
+                exporter.export(spans(1, f"p{number}-")); number += 1; time.sleep(0.0005)
+        threads = [threading.Thread(target=pour) for _ in range(3)]
+        for thread in threads: thread.start()
+        for number in range(20):
+            pid = os.fork()
+            if pid == 0:
+                exporter.export(spans(1, f"child{number}-"))
+                os._exit(0 if exporter.flush(10) else 1)
+            assert os.waitpid(pid, 0)[1] == 0, number
+        running = False
+        for thread in threads: thread.join()
+        assert exporter.stop(10)
+        stats = exporter.stats()
+        assert stats["confirmed"] == stats["accepted"], stats
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_in_a_waiting_main_thread_leaves_the_exporter_usable(agent: ScriptedAgent) -> None:
+    agent.on_half_close = lambda stream: None  # flush() has to wait
+    done = run(
+        """
+        exporter = Exporter(ADDRESS)
+        exporter.export(spans(5))
+        threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        try:
+            exporter.flush(20)
+        except KeyboardInterrupt:
+            exporter.export(spans(5, "later"))
+            print(exporter.flush(0.1), exporter.stats()["accepted"])
+        os._exit(0)
+        """,
+        agent,
+    )
+    assert done.stdout == "False 10\n"
+
+
+def test_works_without_threads_to_be_had_at_the_interpreters_end(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        import atexit
+        atexit.register(lambda: print(exporter.flush(10)))   # runs after the exporter's own handler is gone
+        exporter = Exporter(ADDRESS, start=False)
+        exporter.export(spans(5))
+        atexit.unregister(exporter._engine.stop)
+        def begin():
+            exporter.start()
+            exporter.stop()
+        atexit.register(begin)
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+    assert len(agent.span_names()) == 5
