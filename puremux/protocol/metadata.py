@@ -47,8 +47,8 @@ CONNECTION_FIELDS = frozenset(("connection", "keep-alive", "proxy-connection", "
 RESERVED = CONNECTION_FIELDS | {"content-length", "content-type", "host", "te"}
 KEPT = frozenset({"grpc-status-details-bin"})  # reserved by its prefix, yet made for users to read
 
-UNITS = (("n", 1e-9), ("u", 1e-6), ("m", 1e-3), ("S", 1.0), ("M", 60.0), ("H", 3600.0))
-SECONDS_PER_UNIT = dict(UNITS)
+# Units of a timeout, finest first: so many in so many seconds.
+UNITS = {"n": (10**9, 1), "u": (10**6, 1), "m": (10**3, 1), "S": (1, 1), "M": (1, 60), "H": (1, 3600)}
 MAX_TIMEOUT_DIGITS = 8
 TIMEOUT = re.compile(r"([0-9]{1,8})([numSMH])")
 
@@ -144,8 +144,8 @@ def encode_timeout(seconds: float) -> str:
     """
     if seconds <= 0:
         return "1n"
-    for unit, size in UNITS:
-        value = math.ceil(min(seconds / size, 1e9))
+    for unit, (count, of_seconds) in UNITS.items():
+        value = math.ceil(min(seconds * count / of_seconds, 1e9))
         if value < 10**MAX_TIMEOUT_DIGITS:
             return f"{value}{unit}"
     return "9" * MAX_TIMEOUT_DIGITS + "H"
@@ -161,7 +161,8 @@ def decode_timeout(value: str) -> float:
     match = TIMEOUT.fullmatch(value)
     if match is None:
         raise RemoteProtocolError(f"grpc-timeout {value!r} is not one to eight digits and a unit")
-    return int(match[1]) * SECONDS_PER_UNIT[match[2]]
+    count, of_seconds = UNITS[match[2]]
+    return int(match[1]) * of_seconds / count
 
 
 def encode_message(message: str) -> bytes:
