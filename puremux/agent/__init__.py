@@ -2,3 +2,8 @@
 
 Floor 5, a face: may import every floor below and ``puremux.proto``.
 """
+
+from .agent import Agent
+from .limits import AgentLimits
+
+__all__ = ["Agent", "AgentLimits"]

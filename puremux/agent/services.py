@@ -1,0 +1,147 @@
+"""The services of an OpenCensus Agent, as handlers of calls.
+
+Floor 5, agent: imports server, store, status and ``puremux.proto``.
+Spec: opencensus-proto's agent services; grpc.health.v1.  As the real agents do, an Export call is answered by its
+status alone, once the client has half-closed it and everything on it has been taken.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ..proto import health_pb2, metrics_service_pb2, trace_service_pb2
+from ..status import StatusCode
+from .intake import MetricsIntake, TraceIntake
+from .refusal import IntakeError
+from .server import Handler, Method, Responder
+from .store import Store
+
+__all__ = ["ConfigService", "methods"]
+
+
+def methods(store: Store, config: ConfigService) -> dict[str, Method]:
+    """What the agent serves, by path."""
+    return {
+        trace_service_pb2.TRACE_SERVICE_EXPORT_PATH: lambda responder: _Export(
+            responder, trace_service_pb2.ExportTraceServiceRequest.FromString, TraceIntake(store)
+        ),
+        metrics_service_pb2.METRICS_SERVICE_EXPORT_PATH: lambda responder: _Export(
+            responder, metrics_service_pb2.ExportMetricsServiceRequest.FromString, MetricsIntake(store)
+        ),
+        trace_service_pb2.TRACE_SERVICE_CONFIG_PATH: config.serve,
+        health_pb2.HEALTH_CHECK_PATH: lambda responder: _Health(responder, watching=False),
+        health_pb2.HEALTH_WATCH_PATH: lambda responder: _Health(responder, watching=True),
+    }
+
+
+class _Export:
+    """One Export call: each message goes to the store, the half-close is answered with OK."""
+
+    def __init__(self, responder: Responder, parse: Callable[[bytes], Any], intake: Any) -> None:
+        self._responder = responder
+        self._parse = parse
+        self._intake = intake
+
+    def message(self, payload: bytes) -> None:
+        try:
+            request = self._parse(payload)
+        except Exception as error:  # protobuf has a DecodeError in each of its implementations
+            self._responder.finish(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}")
+            return
+        try:
+            self._intake.receive(request)
+        except IntakeError as error:
+            self._responder.finish(error.code, str(error))
+
+    def half_closed(self) -> None:
+        self._responder.finish(StatusCode.OK)
+
+    def ended(self) -> None:
+        pass
+
+
+class ConfigService:
+    """The Config streams of all clients: hears what they do, tells them what to do."""
+
+    def __init__(self) -> None:
+        self._update: bytes | None = None
+        self._streams: set[_Config] = set()
+
+    def serve(self, responder: Responder) -> Handler:
+        """Handle one client's Config call."""
+        return _Config(self, responder)
+
+    @property
+    def in_force(self) -> list[trace_service_pb2.CurrentLibraryConfig]:
+        """What the connected clients last said of themselves, a message each."""
+        return [stream.current for stream in self._streams if stream.current is not None]
+
+    def push(self, config: bytes) -> None:
+        """Ask all clients, and those who come, to use a serialized TraceConfig.  Under the driver's lock."""
+        update = trace_service_pb2.UpdatedLibraryConfig()
+        update.config.MergeFromString(config)
+        self._update = update.SerializeToString()
+        for stream in self._streams:
+            stream.push(self._update)
+
+    def joined(self, stream: _Config) -> None:
+        """A client has announced itself."""
+        if stream not in self._streams:
+            self._streams.add(stream)
+            if self._update is not None:
+                stream.push(self._update)
+
+    def left(self, stream: _Config) -> None:
+        """A client's Config call is over."""
+        self._streams.discard(stream)
+
+
+class _Config:
+    def __init__(self, service: ConfigService, responder: Responder) -> None:
+        self.current: trace_service_pb2.CurrentLibraryConfig | None = None
+        self._service = service
+        self._responder = responder
+
+    def push(self, update: bytes) -> None:
+        self._responder.send(update)
+
+    def message(self, payload: bytes) -> None:
+        try:
+            current = trace_service_pb2.CurrentLibraryConfig.FromString(payload)
+        except Exception as error:  # as above
+            self._responder.finish(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}")
+            return
+        if self.current is None and not current.HasField("node"):
+            self._responder.finish(StatusCode.INVALID_ARGUMENT, "Config's first message must have a Node")
+            return
+        if self.current is not None and not current.HasField("node"):
+            current.node.CopyFrom(self.current.node)
+        self.current = current
+        self._service.joined(self)
+
+    def half_closed(self) -> None:
+        self._service.left(self)
+        self._responder.finish(StatusCode.OK)
+
+    def ended(self) -> None:
+        self._service.left(self)
+
+
+class _Health:
+    """grpc.health.v1: the agent serves whenever it answers at all."""
+
+    def __init__(self, responder: Responder, *, watching: bool) -> None:
+        self._responder = responder
+        self._watching = watching
+
+    def message(self, payload: bytes) -> None:
+        answer = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+        self._responder.send(answer.SerializeToString())
+        if not self._watching:
+            self._responder.finish(StatusCode.OK)
+
+    def half_closed(self) -> None:
+        pass
+
+    def ended(self) -> None:
+        pass
