@@ -1,0 +1,63 @@
+"""How much the agent takes from its clients before it refuses.
+
+Floor 5, agent: the standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+__all__ = ["AgentLimits"]
+
+
+@dataclass(frozen=True)
+class AgentLimits:
+    """What the agent holds at the most.  What goes beyond is refused as RESOURCE_EXHAUSTED, and counted.
+
+    Spans are no matter of refusal: they go to the listeners, and of those held for pages the newest stay.
+
+    Raises:
+        ValueError: a limit is below zero, or is no number.
+    """
+
+    max_clients: int = 20_000
+
+    max_series: int = 200_000
+    """Time series of all clients together."""
+
+    max_series_per_client: int = 5_000
+
+    max_bytes_held: int = 256 * 1024 * 1024
+    """Memory for clients and their time series, as estimated from Nodes, Resources, labels and buckets."""
+
+    max_spans_held: int = 10_000
+    """Spans kept for pages."""
+
+    max_span_bytes_held: int = 16 * 1024 * 1024
+    """Bytes on the wire of the spans kept for pages; in memory they take about twice as much."""
+
+    max_name_length: int = 255
+    """Characters of a metric's name."""
+
+    max_descriptor_bytes: int = 16 * 1024
+    """Bytes of a metric's descriptor: its name, description, unit and label keys."""
+
+    max_labels: int = 64
+    """Labels of a metric."""
+
+    max_label_length: int = 1_024
+    """Characters of a label's key, and of its value."""
+
+    max_buckets: int = 1_000
+    """Buckets of a distribution, and percentiles of a summary."""
+
+    max_node_bytes: int = 16 * 1024
+    """Bytes of a Node, and of a Resource."""
+
+    stale_after: float = 300.0
+    """Seconds without news after which a time series is forgotten, and a client."""
+
+    def __post_init__(self) -> None:
+        for name, limit in asdict(self).items():
+            if not isinstance(limit, (int, float)) or not limit >= 0:
+                raise ValueError(f"AgentLimits: {name} takes a number from 0 up, not {limit!r}")

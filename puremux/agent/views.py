@@ -1,0 +1,94 @@
+"""What the store gives away: requests as they come in, and plain copies of what it holds.
+
+Floor 5, agent: imports clients, refusal, series, values and ``puremux.proto``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..proto import common_pb2, metrics_service_pb2, resource_pb2, trace_service_pb2
+from .clients import ClientIdentity
+from .refusal import Reason
+from .series import Descriptor, LabelValues
+from .values import Value
+
+__all__ = ["HeldPoints", "MetricsReceived", "SourceView", "SpansReceived", "Totals"]
+
+
+@dataclass(frozen=True)
+class SpansReceived:
+    """A request with spans came in; whoever is told must not change it."""
+
+    node: common_pb2.Node
+    """The sender, remembered from an earlier message where this one has none."""
+
+    resource: resource_pb2.Resource
+    """Where the spans come from, likewise; empty if the stream has told nothing."""
+
+    request: trace_service_pb2.ExportTraceServiceRequest
+
+
+@dataclass(frozen=True)
+class MetricsReceived:
+    """A request with metrics came in; its fields are as in :class:`SpansReceived`."""
+
+    node: common_pb2.Node
+    resource: resource_pb2.Resource
+    request: metrics_service_pb2.ExportMetricsServiceRequest
+
+
+class HeldPoints(NamedTuple):
+    """A metric of one source: the newest value of each of its series."""
+
+    descriptor: Descriptor
+    points: Sequence[tuple[LabelValues, Value]]
+
+
+class SourceView(NamedTuple):
+    """The metrics of one client, or of one Resource that it speaks for, as they were at one moment."""
+
+    client: ClientIdentity
+    node: Mapping[str, str]
+    """What the client's Node says, as attributes."""
+
+    resource: Mapping[str, str]
+    """What the Resource says, as attributes."""
+
+    metrics: Sequence[HeldPoints]
+
+
+class Totals(NamedTuple):
+    """What has come in since the agent started, and what is held now."""
+
+    trace_requests: int
+    metrics_requests: int
+
+    spans: int
+    """Spans received; those refused are not among them."""
+
+    metrics: int
+    """Metrics received, each time that they came."""
+
+    time_series: int
+    """Time series received, each time that they came; those refused are not among them."""
+
+    refused_spans: Mapping[Reason, int]
+    refused_time_series: Mapping[Reason, int]
+    """A metric without time series counts as one."""
+
+    clients: int
+    expired_clients: int
+    """Clients forgotten since they were stale."""
+
+    series: int
+    """Time series held."""
+
+    bytes: int
+    """Memory for clients and time series, estimated."""
+
+    spans_held: int
+    span_bytes_held: int
+    """As they were on the wire."""
