@@ -307,20 +307,24 @@ class Engine:
     # On the driver, without its lock
 
     def _work(self) -> None:
-        """Encode whole bundles."""
+        """Encode a bundle of each, and come back for more: in between, the connection has its turn."""
         self._run_again()
         self._summoned = False
         for signal in self.signals:
-            while len(signal.queue) >= signal.bundle:
+            if len(signal.queue) >= signal.bundle:
                 self._encode(signal)
+        if any(len(signal.queue) >= signal.bundle for signal in self.signals):
+            self.summon()
 
     def _work_all(self) -> None:
         """Encode everything that is there; when draining, have it proven."""
         self._run_again()
         self._summoned = False
         for signal in self.signals:
-            for _ in range(len(signal.queue) // signal.bundle + 1):
-                self._encode(signal)
+            self._encode(signal)
+        if any(len(signal.queue) for signal in self.signals):
+            self._driver.call_unlocked(self._work_all)
+            return
         with self._driver.lock:
             for signal in self.signals:
                 if self._draining and signal.service is not None:
