@@ -1,0 +1,117 @@
+"""What is asked of h2, beyond what h2 does by itself."""
+
+from __future__ import annotations
+
+import struct
+import time
+
+import pytest
+from h2.connection import H2Connection
+from h2.settings import SettingCodes
+from hyperframe.frame import Frame, GoAwayFrame, PingFrame, SettingsFrame
+
+from puremux.protocol.guard import Limits
+from puremux.protocol.http2 import Http2
+
+HEADERS = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"h")]
+
+
+def client(window: int = 100) -> Http2:
+    http2 = Http2(client_side=True, limits=Limits(), stream_window=window, max_concurrent_streams=None)
+    http2.initiate_connection()
+    http2.receive_data(SettingsFrame(0).serialize())
+    http2.data_to_send()
+    return http2
+
+
+def frames(data: bytes) -> list[Frame]:
+    found = []
+    while data:
+        frame, length = Frame.parse_frame_header(memoryview(data[:9]))
+        frame.parse_body(memoryview(data[9 : 9 + length]))
+        found.append(frame)
+        data = data[9 + length :]
+    return found
+
+
+@pytest.mark.parametrize("client_side", [pytest.param(True, id="client"), pytest.param(False, id="server")])
+def test_the_settings_that_are_announced(client_side: bool) -> None:
+    http2 = Http2(client_side=client_side, limits=Limits(), stream_window=12_345, max_concurrent_streams=7)
+    http2.initiate_connection()
+    data = http2.data_to_send()
+    (settings,) = frames(data[24:] if client_side else data)
+    assert settings.settings[SettingCodes.INITIAL_WINDOW_SIZE] == 12_345
+    assert settings.settings[SettingCodes.MAX_FRAME_SIZE] == 16_384
+    assert settings.settings[SettingCodes.MAX_HEADER_LIST_SIZE] == 65_536
+    assert settings.settings[SettingCodes.ENABLE_PUSH] == 0
+    assert settings.settings.get(SettingCodes.MAX_CONCURRENT_STREAMS) == (None if client_side else 7)
+
+
+def test_frames_of_our_own_leave_in_the_order_made() -> None:
+    http2 = client()
+    http2.ping(b"12345678")
+    http2.send_goaway(5, 11, "x" * 999)
+    http2.ping(b"87654321")
+    first, goaway, last = frames(http2.data_to_send())
+    assert isinstance(first, PingFrame) and first.opaque_data == b"12345678"
+    assert isinstance(goaway, GoAwayFrame)
+    assert (goaway.last_stream_id, goaway.error_code, goaway.additional_data) == (5, 11, b"x" * 256)
+    assert isinstance(last, PingFrame) and last.opaque_data == b"87654321"
+    assert http2.data_to_send() == b""
+
+
+def test_the_connection_lives_on_after_goaway() -> None:
+    http2 = client()
+    http2.send_headers(1, HEADERS)
+    http2.send_goaway(0, 0, "")
+    http2.send_data(1, b"on we go", end_stream=True)
+    assert [type(each).__name__ for each in frames(http2.data_to_send())] == [
+        "HeadersFrame",
+        "GoAwayFrame",
+        "DataFrame",
+    ]
+
+
+def test_settings_that_nobody_knows_are_not_kept() -> None:
+    http2 = client()
+    for first in range(9, 65_536, 2_000):
+        codes = range(first, min(first + 2_000, 65_536))
+        body = b"".join(struct.pack(">HI", code, 1) for code in codes)
+        http2.receive_data(struct.pack(">BHBBI", 0, len(body), 4, 0, 0) + body)
+        http2.tame_settings()
+    assert len(http2.remote_settings) <= len(SettingCodes)
+
+
+def test_a_peer_cannot_make_our_header_table_large() -> None:
+    http2 = client()
+    http2.receive_data(SettingsFrame(0, settings={SettingCodes.HEADER_TABLE_SIZE: 2**32 - 1}).serialize())
+    http2.tame_settings()
+    assert http2.encoder.header_table_size == 4_096
+    http2.receive_data(SettingsFrame(0, settings={SettingCodes.HEADER_TABLE_SIZE: 100}).serialize())
+    http2.tame_settings()
+    assert http2.encoder.header_table_size == 100
+
+
+def test_streams_that_are_closed_are_forgotten() -> None:
+    http2 = client()
+    for stream_id in range(1, 2_001, 2):
+        http2.send_headers(stream_id, HEADERS)
+        http2.reset_stream(stream_id)
+    assert len(http2.streams) <= 128
+
+
+def test_opening_a_stream_does_not_walk_over_all_others() -> None:
+    """h2 alone takes a time that grows with the number of open streams; the ratio holds on any machine."""
+
+    def seconds_to_open(http2: H2Connection) -> float:
+        began = time.perf_counter()
+        for stream_id in range(4_001, 4_801, 2):
+            http2.send_headers(stream_id, HEADERS)
+        return time.perf_counter() - began
+
+    ours, plain = client(), H2Connection()
+    plain.initiate_connection()
+    for http2 in (ours, plain):
+        for stream_id in range(1, 4_001, 2):
+            http2.send_headers(stream_id, HEADERS)
+    assert seconds_to_open(ours) < seconds_to_open(plain) / 2
