@@ -9,6 +9,7 @@ Spec: gRPC PROTOCOL-HTTP2.md; the methods that a finished call has are grpcio's 
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -66,7 +67,11 @@ class Carrier(Protocol):
         """Give the connection up; every call on it ends as UNAVAILABLE."""
 
     unanswered_since: float | None
-    heard_at: float
+    """When a probe was sent that has had no answer yet."""
+
+    @property
+    def heard_at(self) -> float:
+        """When the last bytes came, by the driver's clock."""
 
 
 class CallBase:
@@ -122,7 +127,12 @@ class CallBase:
 
     def start(self) -> None:
         """Ask the channel for a connection.  The deadline runs from the call's making."""
+        if self.ended is not None:
+            return
         if self._deadline is not None:
+            if self._deadline <= self._driver.clock():
+                self._finish(CallEnded(0, StatusCode.DEADLINE_EXCEEDED, self._too_late()))
+                return
             self._timer = self._driver.call_at(self._deadline, self._expire)
         self._channel.start_call(self)
 
@@ -189,6 +199,15 @@ class CallBase:
         """Run on this connection: HEADERS, and what the caller has sent so far, in one write."""
         self._attempts += 1
         self.session = session
+        try:
+            self._begin(session)
+        except BaseException:  # Ctrl-C in the middle of it: HPACK's state is not what the server will take it for
+            session.lose("a call was interrupted in the middle of a step")
+            self.end(StatusCode.INTERNAL, "the call was interrupted while it was being sent")
+            raise
+        self.opened()
+
+    def _begin(self, session: Carrier) -> None:
         self.stream_id = session.open(self)
         messages = self._messages
         if not self._may_retry:
@@ -198,7 +217,6 @@ class CallBase:
             session.connection.send_message(self.stream_id, payload, encoding=self.encoding, end=end)
         if self._half_closed and not messages:
             session.connection.half_close(self.stream_id)
-        self.opened()
 
     def handle(self, event: Event) -> None:
         """Take an event of the call's stream."""
@@ -309,12 +327,13 @@ class Call(CallBase):
         self._initial_metadata: Metadata | None = None
         self._callbacks: list[Callable[[], None]] = []
 
-    def send(self, payload: bytes, *, end: bool = False) -> None:
+    def send(self, payload: bytes, *, end: bool = False, wait: bool = True) -> None:
         """Send one message; unless it is the last, wait while too many bytes wait for the server (flow control).
 
         Args:
             payload: the serialized message.
             end: half-close behind it, which saves a frame.
+            wait: False to return at once, however many bytes wait already.
         Raises:
             RpcError: the call is over, with a status other than OK.
             LocalProtocolError: the call is half-closed already, or over with OK.
@@ -322,7 +341,8 @@ class Call(CallBase):
         with self._driver.lock:
             if self.ended is None or self.ended.code is StatusCode.OK:
                 self.send_message(payload, end=end)
-                self._wait(lambda: end or self.ended is not None or self.pending <= HIGH_WATER)
+                if wait and not end:
+                    self._wait(lambda: self.ended is not None or self.pending <= HIGH_WATER)
             if self.ended is not None and self.ended.code is not StatusCode.OK:
                 raise self._error(self.ended)
 
@@ -364,6 +384,12 @@ class Call(CallBase):
             was_active = self.ended is None
             self.end(StatusCode.CANCELLED, "the call was cancelled on this side")
             return was_active
+
+    def abandon(self) -> None:
+        """Cancel soon, since nobody can ask for the answer any more.  Takes no lock: for the garbage collector."""
+        if self.ended is None:
+            details = "the call was cancelled, since nothing referred to it any more"
+            self._driver.call_soon(functools.partial(self.end, StatusCode.CANCELLED, details))
 
     def is_active(self) -> bool:
         """True until the call is over."""
@@ -457,7 +483,8 @@ class Call(CallBase):
     def call_ended(self, ended: CallEnded) -> None:
         """Wake everybody, and call the callbacks without the lock."""
         self._changed.notify_all()
-        for callback in self._callbacks:
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
             self._driver.call_unlocked(callback)
 
     def _wait(self, predicate: Callable[[], bool]) -> None:

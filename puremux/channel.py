@@ -1,20 +1,23 @@
 """A channel: an address, or several, to which calls can be made at any time.
 
-Floor 3, I/O: imports subchannel, call, multicallable, transport and errors.
-Spec: gRPC doc/connectivity-semantics-and-api.md, doc/wait-for-ready.md, doc/load-balancing.md; the shape is grpcio's
-``grpc.Channel``.
+Floor 3, I/O: imports balancer, subchannel, call, multicallable, transport and errors.
+Spec: gRPC doc/connectivity-semantics-and-api.md, doc/wait-for-ready.md; the shape is grpcio's ``grpc.Channel``.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
-from collections import deque
+import weakref
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Callable, Sequence
+from typing import Callable
 
 from ._version import __version__
+from .balancer import Balancer, PickFirst, RoundRobin, Target
 from .call import Call, CallBase
 from .errors import Metadata
 from .multicallable import (
@@ -28,12 +31,13 @@ from .multicallable import (
 from .protocol.framing import COMPRESSORS
 from .protocol.metadata import encode_metadata
 from .status import StatusCode
-from .subchannel import Backoff, Connectivity, Keepalive, Peer, Session, Subchannel
+from .subchannel import Backoff, Connectivity, Keepalive, Peer, Subchannel
 from .transport.address import Address, parse_address
-from .transport.dial import dial
+from .transport.dial import dial, dial_endpoints
 from .transport.driver import Driver
 from .transport.link import Tap
 from .transport.proxy import proxy_for
+from .transport.resolve import resolve
 from .transport.tls import client_context
 
 __all__ = ["Channel"]
@@ -49,11 +53,13 @@ class _Settings:
     metadata: Metadata
     compression: str | None
     policy: str
+    user_agent: str
     connect_timeout: float
-    idle_timeout: float | None
 
     def __post_init__(self) -> None:
         encode_metadata(self.metadata)
+        if not self.user_agent.isascii() or not self.user_agent.isprintable():
+            raise ValueError(f"user_agent {self.user_agent!r} is not printable ASCII")
         if self.compression not in (None, "identity", *COMPRESSORS):
             raise ValueError(f"compression {self.compression!r} is not one of {', '.join(COMPRESSORS)}")
         if self.policy not in POLICIES:
@@ -115,34 +121,43 @@ class Channel:
         driver: Driver | None = None,
         default_port: int = 443,
     ) -> None:
-        self._settings = _Settings(tuple(metadata), compression, policy, connect_timeout, idle_timeout)
-        targets = [target] if isinstance(target, str) else list(target)
-        addresses = [parse_address(each, default_port) for each in targets]
+        agent = f"{user_agent} puremux/{__version__}" if user_agent else f"puremux/{__version__}"
+        self._settings = _Settings(tuple(metadata), compression, policy, agent, connect_timeout)
+        addresses = [parse_address(each, default_port) for each in ([target] if isinstance(target, str) else target)]
+        if not addresses:
+            raise ValueError("a channel needs at least one target")
+        peers = _PeerOptions(tls, insecure, authority, agent, max_receive_message_length, proxy)
+        targets = [peers.target(each) for each in addresses]
         self.max_send_message_length = max_send_message_length
         self.driver = driver or Driver()
-        self._owns_driver = driver is None
-        agent = f"{user_agent} " if user_agent else ""
-        self._subchannels = [
-            Subchannel(
-                self.driver,
-                _peer(address, tls, insecure, authority, f"{agent}puremux/{__version__}", max_receive_message_length, proxy),
-                self._pump_soon,
-                backoff=backoff or Backoff(),
-                connect_timeout=connect_timeout,
-                keepalive=keepalive,
-                idle_timeout=idle_timeout,
-                tap=tap,
-            )
-            for address in addresses
-        ]
-        self._turn = 0
-        self._waiting: deque[CallBase] = deque()
+        make = functools.partial(
+            Subchannel,
+            self.driver,
+            backoff=backoff or Backoff(),
+            connect_timeout=connect_timeout,
+            keepalive=keepalive,
+            idle_timeout=idle_timeout,
+            tap=tap,
+        )
+        # Weakly: a channel that nobody holds any more is to go, and its connections and its thread with it.
+        changed = _weakly(self._pump_soon)
+        self._balancer: Balancer = (
+            PickFirst(self.driver, targets, make, changed)
+            if policy == "pick_first"
+            else RoundRobin(self.driver, targets, make, changed, backoff or Backoff())
+        )
+        self.name = ", ".join(each.peer.name for each in targets)
+        """The target, as sentences name it."""
+        self._waiting: OrderedDict[CallBase, None] = OrderedDict()
         self._pumping = False
         self._state = Connectivity.IDLE
         self._subscribers: list[Callable[[Connectivity], None]] = []
         self._listeners: list[Callable[[Connectivity], None]] = []
         self._closed = False
+        self._owns_driver = driver is None
         self.driver.on_fork(self._after_fork)
+        self._letting_go = weakref.finalize(self, _let_go, self._balancer, self.driver, self._owns_driver)
+        self._letting_go.atexit = False
 
     # Calls
 
@@ -229,11 +244,6 @@ class Channel:
     # Connectivity
 
     @property
-    def name(self) -> str:
-        """The target, as sentences name it."""
-        return ", ".join(each.peer.name for each in self._subchannels)
-
-    @property
     def metadata(self) -> Metadata:
         """What is sent with each call."""
         return self._settings.metadata
@@ -241,12 +251,12 @@ class Channel:
     @property
     def connections(self) -> int:
         """How many connections have become ready so far."""
-        return sum(each.connections for each in self._subchannels)
+        return self._balancer.connections
 
     @property
     def last_error(self) -> str | None:
         """Why there was no connection the last time there was none; one sentence."""
-        return next((each.error.message for each in self._subchannels if each.error is not None), None)
+        return next((each.message for each in self._balancer.errors), None)
 
     @property
     def state(self) -> Connectivity:
@@ -254,7 +264,7 @@ class Channel:
         return self._state
 
     def watch_state(self, listener: Callable[[Connectivity], None]) -> None:
-        """Call ``listener(state)`` under the driver's lock whenever the state changes: for what is built on a channel."""
+        """Call ``listener(state)`` under the driver's lock whenever the state changes: for what builds on a channel."""
         self._listeners.append(listener)
 
     def subscribe(self, callback: Callable[[Connectivity], None], try_to_connect: bool = False) -> None:
@@ -267,7 +277,7 @@ class Channel:
             self._subscribers.append(callback)
             state = self._state
             if try_to_connect:
-                self._connect()
+                self._balancer.connect()
         self.driver.call_unlocked(lambda: callback(state))
 
     def unsubscribe(self, callback: Callable[[Connectivity], None]) -> None:
@@ -281,10 +291,10 @@ class Channel:
             if self._closed:
                 return
             self._closed = True
-            for call in [*self._waiting, *self._running()]:
+            self._letting_go.detach()
+            for call in [*self._waiting, *self._balancer.running]:
                 call.end(StatusCode.CANCELLED, "the channel was closed")
-            for subchannel in self._subchannels:
-                subchannel.close()
+            self._balancer.close()
             self._set_state(Connectivity.SHUTDOWN)
         if self._owns_driver:
             self.driver.close()
@@ -304,9 +314,9 @@ class Channel:
         if self._closed:
             call.end(StatusCode.CANCELLED, "the channel was closed")
             return
-        session = None if self._waiting else self._pick()
+        session = None if self._waiting else self._balancer.pick()
         if session is None:
-            self._waiting.append(call)
+            self._waiting[call] = None
             self._pump()
         else:
             call.begin(session)
@@ -314,15 +324,14 @@ class Channel:
 
     def forget_call(self, call: CallBase) -> None:
         """Do not wait for a connection for this call any more."""
-        if call in self._waiting:
-            self._waiting.remove(call)
+        self._waiting.pop(call, None)
 
     def explain_waiting(self) -> str:
         """Why calls still wait."""
-        errors = [each.error.message for each in self._subchannels if each.error is not None]
         if self._state is Connectivity.READY:
             return "the server takes no more calls at once (MAX_CONCURRENT_STREAMS)"
-        return errors[-1] if errors else f"{self._subchannels[0].peer.name} was still being connected to"
+        errors = self._balancer.errors
+        return errors[-1].message if errors else f"{self.name} was still being connected to"
 
     # Inside, under the driver's lock
 
@@ -334,52 +343,19 @@ class Channel:
     def _pump(self) -> None:
         """Give waiting calls connections, in order; fail those that do not want to wait; connect if any is left."""
         self._pumping = False
-        self._set_state(self._overall_state())
+        self._set_state(Connectivity.SHUTDOWN if self._closed else self._balancer.state)
         while self._waiting:
-            session = self._pick()
+            session = self._balancer.pick()
             if session is None:
                 break
-            self._waiting.popleft().begin(session)
+            self._waiting.popitem(last=False)[0].begin(session)
             session.flush()
         if self._waiting and self._state is Connectivity.TRANSIENT_FAILURE:
             why = self.explain_waiting()
             for call in [each for each in self._waiting if not each.wait_for_ready]:
                 call.end(StatusCode.UNAVAILABLE, why)
         if self._waiting:
-            self._connect()
-
-    def _pick(self) -> Session | None:
-        ready = [
-            each.session
-            for each in self._subchannels
-            if each.session is not None and each.state is Connectivity.READY and each.session.connection.can_open
-        ]
-        if not ready:
-            return None
-        if self._settings.policy == "pick_first":
-            return ready[0]
-        self._turn += 1
-        return ready[self._turn % len(ready)]
-
-    def _connect(self) -> None:
-        states = [each.state for each in self._subchannels]
-        if self._settings.policy == "round_robin":
-            for subchannel in self._subchannels:
-                subchannel.connect()
-        elif Connectivity.READY not in states and Connectivity.CONNECTING not in states:
-            for subchannel in self._subchannels:
-                if subchannel.state is Connectivity.IDLE:
-                    subchannel.connect()
-                    return
-
-    def _overall_state(self) -> Connectivity:
-        states = {each.state for each in self._subchannels}
-        if self._closed:
-            return Connectivity.SHUTDOWN
-        for state in (Connectivity.READY, Connectivity.CONNECTING, Connectivity.IDLE):
-            if state in states:
-                return state
-        return Connectivity.TRANSIENT_FAILURE
+            self._balancer.connect()
 
     def _set_state(self, state: Connectivity) -> None:
         if state is not self._state:
@@ -389,39 +365,66 @@ class Channel:
             for callback in self._subscribers:
                 self.driver.call_unlocked(lambda callback=callback: callback(state))  # type: ignore[misc]  # mypy cannot infer the default
 
-    def _running(self) -> list[CallBase]:
-        sessions = [each.session for each in self._subchannels if each.session is not None]
-        return [call for session in sessions for call in session.calls.values()]
-
     def _after_fork(self) -> None:
         for call in list(self._waiting):
             call.end(StatusCode.UNAVAILABLE, "the process forked; calls of the parent do not go on in the child")
-        for subchannel in self._subchannels:
-            subchannel.after_fork()
+        self._balancer.after_fork()
         self._pumping = False
-        self._state = self._overall_state()
+        if not self._closed:
+            self._state = self._balancer.state
 
 
-def _peer(
-    address: Address,
-    tls: ssl.SSLContext | None,
-    insecure: bool | None,
-    authority: str | None,
-    user_agent: str,
-    max_receive_message_length: int | None,
-    proxy: str | None,
-) -> Peer:
-    plaintext = insecure if insecure is not None else tls is None and address.is_local
-    if plaintext and tls is not None:
-        raise ValueError("insecure=True means plaintext, which leaves no use for tls=")
-    context = None if plaintext else client_context(tls)
-    server_name = parse_address(authority).host if authority else None
-    route = proxy_for(address, os.environ, proxy)
-    return Peer(
-        name=str(address),
-        dial=lambda until: dial(address, tls=context, proxy=route, until=until, server_name=server_name),
-        authority=authority or address.authority,
-        scheme="http" if plaintext else "https",
-        user_agent=user_agent,
-        max_receive_message_length=max_receive_message_length,
-    )
+@dataclass(frozen=True)
+class _PeerOptions:
+    """How to connect, as the channel's caller said it."""
+
+    tls: ssl.SSLContext | None
+    insecure: bool | None
+    authority: str | None
+    user_agent: str
+    max_receive_message_length: int | None
+    proxy: str | None
+
+    def target(self, address: Address) -> Target:
+        """What an address means with these options."""
+        plaintext = self.insecure if self.insecure is not None else self.tls is None and address.is_local
+        if plaintext and self.tls is not None:
+            raise ValueError("insecure=True means plaintext, which leaves no use for tls=")
+        context = None if plaintext else client_context(self.tls)
+        server_name = parse_address(self.authority).host if self.authority else None
+        route = proxy_for(address, os.environ, self.proxy)
+        peer = Peer(
+            name=str(address),
+            dial=lambda until: dial(address, tls=context, proxy=route, until=until, server_name=server_name),
+            authority=self.authority or address.authority,
+            scheme="http" if plaintext else "https",
+            user_agent=self.user_agent,
+            max_receive_message_length=self.max_receive_message_length,
+        )
+        return Target(
+            peer,
+            resolve=None if route else functools.partial(resolve, address),
+            dial=lambda endpoint, until: dial_endpoints(
+                [endpoint], address, tls=context, until=until, server_name=server_name
+            ),
+        )
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """A bound method that does nothing once its object is gone."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        found = reference()
+        if found is not None:
+            found()
+
+    return call
+
+
+def _let_go(balancer: Balancer, driver: Driver, owns_driver: bool) -> None:
+    """Close what a channel leaves behind.  Takes no lock: the garbage collector may come at any time."""
+    if driver.is_running:
+        driver.call_soon(balancer.close)
+        if owns_driver:
+            driver.call_soon(driver.close)

@@ -8,9 +8,10 @@ gRPC plugin, and hands that know grpcio, find what they expect.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Callable, Iterable, Iterator, Protocol
+from typing import Any, Callable, Protocol
 
 from .call import Call
 from .errors import FutureCancelledError, FutureTimeoutError, Metadata, PuremuxError, RpcError
@@ -109,25 +110,23 @@ class _MultiCallable:
     def _send_all(self, call: Call, requests: Iterable[Any]) -> None:
         """Send an iterable's requests, on a thread of its own unless they are few and at hand."""
         if isinstance(requests, (list, tuple)) and len(requests) <= INLINE_REQUESTS:
-            self._feed(call, iter(requests))
+            self._feed(call, iter(requests), wait=False)
         else:
-            feeder = threading.Thread(
-                target=self._feed, args=(call, iter(requests)), name=f"puremux {self._path}", daemon=True
-            )
-            feeder.start()
+            arguments = (call, iter(requests), True)
+            threading.Thread(target=self._feed, args=arguments, name=f"puremux {self._path}", daemon=True).start()
 
-    def _feed(self, call: Call, requests: Iterator[Any]) -> None:
+    def _feed(self, call: Call, requests: Iterator[Any], wait: bool) -> None:
         while call.is_active():
             try:
                 request = next(requests)
             except StopIteration:
                 call.close_sending()
                 return
-            except Exception as error:  # the application's own iterator
+            except Exception as error:  # noqa: BLE001  # the application's own iterator
                 call.fail(StatusCode.UNKNOWN, f"the iterator of requests raised {error!r}")
                 return
             payload = _converted(call, self._serialize, request, "serialize a request")
-            if payload is None or not _send(call, payload):
+            if payload is None or not _send(call, payload, wait):
                 return
 
 
@@ -263,6 +262,11 @@ class _CallView:
         self._deserialize = deserialize
         self._cancelled = False
 
+    def __del__(self) -> None:
+        call = getattr(self, "_call", None)  # absent when __init__ has failed
+        if call is not None:
+            call.abandon()
+
     def cancel(self) -> bool:
         """End the call as CANCELLED; False when it was over."""
         was_active = self._call.cancel()
@@ -375,7 +379,7 @@ class UnaryCall(_CallView):
         return self.wait()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the end; return the RpcError of the call, or None when it has an answer.  Raises as :meth:`result`."""
+        """Wait for the end; return the call's RpcError, or None when it has an answer.  Raises as :meth:`result`."""
         self._wait_done(timeout)
         try:
             self.wait()
@@ -408,7 +412,7 @@ def _converted(call: Call, convert: Callable[[Any], Any], message: Any, what: st
     """The converted message; None, and the call ended as INTERNAL, when the application's converter fails."""
     try:
         converted = convert(message)
-    except Exception as error:  # the application's own converter
+    except Exception as error:  # noqa: BLE001  # the application's own converter
         call.fail(StatusCode.INTERNAL, f"cannot {what}: {error!r}")
         return None
     if converted is None:
@@ -416,10 +420,10 @@ def _converted(call: Call, convert: Callable[[Any], Any], message: Any, what: st
     return converted
 
 
-def _send(call: Call, payload: bytes) -> bool:
+def _send(call: Call, payload: bytes, wait: bool) -> bool:
     """Whether the call still takes messages; how it ended shows when its answer is asked for."""
     try:
-        call.send(payload)
+        call.send(payload, wait=wait)
     except PuremuxError:
         return False
     return call.is_active()

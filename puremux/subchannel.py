@@ -1,6 +1,6 @@
 """A place to connect to: one connection at a time, made when needed, with back-off between attempts.
 
-Floor 3, I/O: imports call, transport, protocol, errors and status.
+Floor 3, I/O: imports session, transport, protocol and errors.
 Spec: gRPC doc/connection-backoff.md, doc/connectivity-semantics-and-api.md, doc/keepalive.md.
 """
 
@@ -16,14 +16,10 @@ from h2.errors import ErrorCodes
 
 from .call import CallBase
 from .errors import TransportError
-from .protocol.connection import Connection
-from .protocol.events import ConnectionEnded, Event, GoAwayReceived, PingAcknowledged, SettingsAcknowledged, SettingsReceived
-from .protocol.framing import ACCEPT_ENCODING
-from .protocol.metadata import request_headers
+from .protocol.events import ConnectionEnded, Event, GoAwayReceived, SettingsReceived
+from .session import Health, Keepalive, Peer, Session
 from .transport.driver import Driver, Task, Timer
-from .transport.link import Link, Tap
-from .transport.stream import byte_stream
-from .transport.wait import Step
+from .transport.link import Tap
 
 __all__ = ["Backoff", "Connectivity", "Keepalive", "Peer", "Session", "Subchannel"]
 
@@ -58,145 +54,13 @@ class Backoff:
         return delay * random.uniform(1 - self.jitter, 1 + self.jitter)
 
 
-@dataclass(frozen=True)
-class Keepalive:
-    """PINGs that tell a dead connection from a quiet one (doc/keepalive.md).  Servers punish too many of them."""
-
-    time: float = 300.0
-    """Seconds without a byte received before a PING is sent; doubled whenever a server says too_many_pings."""
-
-    timeout: float = 20.0
-    """Seconds to wait for its acknowledgement."""
-
-    permit_without_calls: bool = False
-
-    def __post_init__(self) -> None:
-        if self.time < 1 or self.timeout <= 0:
-            raise ValueError("keepalive takes a time of at least 1 s and a timeout above 0 s")
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Where a subchannel connects to, and how it speaks there."""
-
-    name: str
-    """The address as the user wrote it; sentences use it."""
-
-    dial: Callable[[float], Step[socket.socket]]
-    """Makes the steps that connect, given the time until which they may take."""
-
-    authority: str
-    scheme: str
-    user_agent: str
-    max_receive_message_length: int | None
-
-
-class Session:
-    """One connection of a client and the calls that run on it."""
-
-    def __init__(self, driver: Driver, sock: socket.socket, peer: Peer, owner: Subchannel, tap: Tap | None) -> None:
-        self.peer = peer
-        self.connection = Connection(
-            client_side=True, max_receive_message_length=peer.max_receive_message_length, peer=peer.name
-        )
-        self.calls: dict[int, CallBase] = {}
-        self.unanswered_since: float | None = None
-        """When the :meth:`probe` was sent that has had no answer yet."""
-        self.used = False
-        """True once a call has got an answer here: the peer is what we take it for."""
-        self._probe = 0
-        self._driver = driver
-        self._owner = owner
-        self._link = Link(driver, byte_stream(sock, peer.name), self.connection, self._handle, tap)
-        self.heard_at = driver.clock()
-        self.quiet_since = driver.clock()
-
-    def open(self, call: CallBase) -> int:
-        """Open the call's stream."""
-        headers = request_headers(
-            call.path,
-            authority=self.peer.authority,
-            scheme=self.peer.scheme,
-            metadata=call.metadata,
-            timeout=call.time_left,
-            encoding=call.encoding,
-            accept_encoding=ACCEPT_ENCODING,
-            user_agent=self.peer.user_agent,
-        )
-        stream_id = self.connection.open(headers)
-        self.calls[stream_id] = call
-        return stream_id
-
-    def reset(self, stream_id: int) -> None:
-        """Give one call up."""
-        if self.calls.pop(stream_id, None) is not None:
-            self.connection.reset(stream_id)
-            self.flush()
-            self._call_gone()
-
-    def flush(self) -> None:
-        """Write what there is to write."""
-        self._link.flush()
-
-    def probe(self) -> None:
-        """Ask the peer's HTTP/2 for a sign of life, unless one is asked for already (RFC 9113 §6.5.3)."""
-        if self.unanswered_since is None:
-            self.unanswered_since = self._driver.clock()
-            self._probe = self.connection.probe()
-            self.flush()
-
-    def ping(self) -> None:
-        """Send a keepalive PING."""
-        self.connection.ping(b"puremux\0")
-        self.flush()
-
-    def lose(self, reason: str) -> None:
-        """Give the connection up because of what its owner knows."""
-        for event in self.connection.lose(reason):
-            self._handle(event)
-        self._link.close()
-
-    def close(self) -> None:
-        """Close politely: say GOAWAY, then close the socket."""
-        self.connection.go_away()
-        self._link.flush()
-        self._link.close()
-
-    def abandon(self) -> None:
-        """Drop the parent's connection in a forked child, without writing to it."""
-        self._link.abandon()
-        for event in self.connection.lose("the process forked, and the connection stayed with the parent"):
-            self._handle(event)
-
-    def _handle(self, event: Event) -> None:
-        self.heard_at = self._driver.clock()
-        stream_id = getattr(event, "stream_id", 0)
-        if stream_id:
-            call = self.calls.get(stream_id)
-            if call is None:
-                return
-            self.used = self.used or not (self.connection.has_ended or getattr(event, "unprocessed", False))
-            call.handle(event)
-            if call.session is not self or call.ended is not None:
-                if self.calls.get(stream_id) is call:
-                    del self.calls[stream_id]
-                self._call_gone()
-        elif isinstance(event, SettingsAcknowledged):
-            if event.ordinal >= self._probe:
-                self.unanswered_since = None
-        else:
-            self._owner.handle(self, event)
-
-    def _call_gone(self) -> None:
-        self.quiet_since = self._driver.clock()
-        self._owner.call_gone(self)
-
-
 class Subchannel:
     """Connects to one peer, and again when that breaks.
 
+    Every method is called under the driver's lock.
+
     Args:
-        changed: called under the driver's lock when the state has changed, or room for calls may have come.
+        changed: called when the state has changed, or room for calls may have come.
         connect_timeout: seconds that an attempt may take, up to the server's SETTINGS.
     """
 
@@ -224,15 +88,13 @@ class Subchannel:
         self._backoff = backoff
         self._connect_timeout = connect_timeout
         self._keepalive = keepalive
-        self._ping_interval = keepalive.time if keepalive else 0.0
-        self._ping_sent_at: float | None = None
+        self._ping_interval = keepalive.time if keepalive else None
         self._idle_timeout = idle_timeout
         self._tap = tap
         self._failures = 0
         self._attempt_began = 0.0
         self._dialling: Task | None = None
         self._timer: Timer | None = None  # for the attempt, then for the wait after it
-        self._watchdog: Timer | None = None  # for keepalive and idleness
         self._draining: list[Session] = []
 
     def connect(self) -> None:
@@ -244,25 +106,51 @@ class Subchannel:
             self._dialling = self._driver.run(self.peer.dial(until), self._dialled)
             self._timer = self._driver.call_at(until + 1.0, self._took_too_long)
 
-    def close(self) -> None:
-        """Close every connection; the state is SHUTDOWN for good."""
+    def disconnect(self) -> None:
+        """Give up an attempt that nobody needs any more."""
+        if self.state is Connectivity.CONNECTING:
+            self._abort()
+            session, self.session = self.session, None
+            if session is not None:
+                session.close()
+            self._set(Connectivity.IDLE)
+
+    def retire(self) -> None:
+        """Take no more calls, and close the connection when those that run are over; for good."""
+        self._abort()
         self.state = Connectivity.SHUTDOWN
-        self._stop_timers()
-        if self._dialling is not None:
-            self._dialling.cancel()
-        sessions, self.session = [*self._draining, *filter(None, [self.session])], None
-        for session in sessions:
+        session, self.session = self.session, None
+        if session is not None:
+            self._draining.append(session)
+            self.call_gone(session)
+
+    def close(self) -> None:
+        """Close every connection; for good."""
+        self._abort()
+        self.state = Connectivity.SHUTDOWN
+        for session in self._take_sessions():
             session.close()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
+        sessions = self._take_sessions()
+        self._dialling = self._timer = None
         self.connections, self.error = 0, None
-        sessions, self.session = [*self._draining, *filter(None, [self.session])], None
-        self._draining, self._dialling, self._timer, self._watchdog = [], None, None, None
         if self.state is not Connectivity.SHUTDOWN:
             self.state = Connectivity.IDLE
         for session in sessions:
             session.abandon()
+
+    @property
+    def running(self) -> list[CallBase]:
+        """The calls on its connections, the draining ones included."""
+        sessions = [*self._draining, *filter(None, [self.session])]
+        return [call for session in sessions for call in session.calls.values()]
+
+    def _take_sessions(self) -> list[Session]:
+        sessions = [*self._draining, *filter(None, [self.session])]
+        self.session, self._draining = None, []
+        return sessions
 
     # An attempt
 
@@ -274,36 +162,43 @@ class Subchannel:
             self._failed(error)
             return
         self.session = Session(self._driver, sock, self.peer, self, self._tap)
-        self._stop_timers()
+        self._stop_timer()
         self._timer = self._driver.call_at(self._attempt_began + self._connect_timeout, self._took_too_long)
         self.session.flush()
 
     def _took_too_long(self) -> None:
         self._timer = None
-        sentence = (
-            f"{self.peer.name} accepted the connection but sent no HTTP/2 SETTINGS within"
-            f" {self._connect_timeout:g} s; check that a gRPC server listens there."
-        )
         if self.session is not None:
-            self.session.lose(sentence)
+            self.session.lose(
+                f"{self.peer.name} accepted the connection but sent no HTTP/2 SETTINGS within"
+                f" {self._connect_timeout:g} s; check that a gRPC server listens there."
+            )
         elif self._dialling is not None:
-            self._dialling.cancel()
-            self._dialling = None
+            self._abort()
             sentence = f"Cannot connect to {self.peer.name} within {self._connect_timeout:g} s."
             self._failed(TransportError(self.peer.name, sentence))
 
     def _failed(self, error: TransportError) -> None:
         """Wait, from the attempt's beginning, as long as the failures in a row ask for."""
-        self._stop_timers()
+        self._stop_timer()
         self.error = error
         self._failures += 1
         when = self._attempt_began + self._backoff.delay(self._failures)
-        self._timer = self._driver.call_at(when, self._waited)
-        self._set(Connectivity.TRANSIENT_FAILURE)
+        if self.state is Connectivity.READY and when <= self._driver.clock():
+            self._set(Connectivity.IDLE)  # it lived for longer than the wait would have been
+        else:
+            self._timer = self._driver.call_at(when, self._waited)
+            self._set(Connectivity.TRANSIENT_FAILURE)
 
     def _waited(self) -> None:
         self._timer = None
         self._set(Connectivity.IDLE)
+
+    def _abort(self) -> None:
+        self._stop_timer()
+        if self._dialling is not None:
+            self._dialling.cancel()
+            self._dialling = None
 
     # A connection
 
@@ -311,14 +206,9 @@ class Subchannel:
         """Take an event that concerns the whole connection."""
         if isinstance(event, SettingsReceived):
             if session is self.session and self.state is Connectivity.CONNECTING:
-                self._stop_timers()
-                self.connections += 1
-                self._watch()
-                self._set(Connectivity.READY)
+                self._became_ready(session)
             else:
                 self._changed()
-        elif isinstance(event, PingAcknowledged):
-            self._ping_sent_at = None
         elif isinstance(event, GoAwayReceived):
             self._going_away(session, event)
         elif isinstance(event, ConnectionEnded):
@@ -332,8 +222,25 @@ class Subchannel:
         elif session is self.session:
             self._changed()
 
+    def idle(self, session: Session) -> None:
+        """Nobody has used the connection for long: close it, until somebody needs one."""
+        if session is self.session:
+            self.session = None
+            session.close()
+            self._set(Connectivity.IDLE)
+
+    def _became_ready(self, session: Session) -> None:
+        self._stop_timer()
+        self.connections += 1
+        keepalive = self._keepalive or Keepalive()
+        session.watch(
+            Health(self._ping_interval, keepalive.timeout, keepalive.permit_without_calls, self._idle_timeout)
+        )
+        self._set(Connectivity.READY)
+
     def _going_away(self, session: Session, event: GoAwayReceived) -> None:
-        if event.error_code == ErrorCodes.ENHANCE_YOUR_CALM and event.debug_data == b"too_many_pings":
+        too_many_pings = event.error_code == ErrorCodes.ENHANCE_YOUR_CALM and event.debug_data == b"too_many_pings"
+        if too_many_pings and self._ping_interval:
             self._ping_interval *= 2
         if session is not self.session:
             return
@@ -356,48 +263,12 @@ class Subchannel:
         Otherwise a server that sends GOAWAY behind its SETTINGS would be called again without end.
         """
         self.session = None
-        self._stop_timers()
+        self._stop_timer()
         if session.used:
             self._failures = 0
             self._set(Connectivity.IDLE)
         else:
             self._failed(self.error or TransportError(self.peer.name, f"{self.peer.name}: the connection ended."))
-
-    # Keepalive and idleness
-
-    def _watch(self) -> None:
-        """Look again when the next of the two could be due."""
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-        waits = [each / 2 for each in (self._ping_interval, self._idle_timeout) if each]
-        if self._ping_sent_at is not None and self._keepalive is not None:
-            waits.append(self._keepalive.timeout)
-        if waits:
-            self._watchdog = self._driver.call_later(min(waits), self._look)
-
-    def _look(self) -> None:
-        session, now = self.session, self._driver.clock()
-        if session is None:
-            return
-        if self._idle_timeout and not session.calls and now - session.quiet_since >= self._idle_timeout:
-            self.session = None
-            session.close()
-            self._set(Connectivity.IDLE)
-            return
-        if self._keepalive is not None:
-            self._look_alive(session, now, self._keepalive)
-        self._watch()
-
-    def _look_alive(self, session: Session, now: float, keepalive: Keepalive) -> None:
-        if self._ping_sent_at is not None and session.heard_at > self._ping_sent_at:
-            self._ping_sent_at = None
-        if self._ping_sent_at is None:
-            if now - session.heard_at >= self._ping_interval and (session.calls or keepalive.permit_without_calls):
-                self._ping_sent_at = now
-                session.ping()
-        elif now - self._ping_sent_at >= keepalive.timeout:
-            self._ping_sent_at = None
-            session.lose(f"the server did not answer a keepalive PING within {keepalive.timeout:g} s")
 
     # Small things
 
@@ -406,8 +277,7 @@ class Subchannel:
             self.state = state
             self._changed()
 
-    def _stop_timers(self) -> None:
-        for timer in (self._timer, self._watchdog):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._watchdog = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

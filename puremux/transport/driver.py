@@ -73,19 +73,16 @@ class Driver:
     def __init__(self, name: str = "puremux", clock: Clock = time.monotonic) -> None:
         self.name = name
         self.clock = clock
-        self._fork_listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
-        self._sequence = itertools.count()
-        self._reset()
-        _DRIVERS.add(self)
-
-    def _reset(self) -> None:
         self.lock = threading.RLock()
         """Guards whatever is driven; hold it to touch a connection, a call or a channel."""
-        self._selector = selectors.DefaultSelector()
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
-        self._selector.register(self._wake_in, selectors.EVENT_READ, None)
+        self._fork_listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
+        self._sequence = itertools.count()
+        self._closed = False
+        self._forget_everything()
+        _DRIVERS.add(self)
+
+    def _forget_everything(self) -> None:
+        self._loop: _Loop | None = None  # opened with the thread: until then a driver costs no descriptor
         self._timers: list[tuple[float, int, Timer]] = []
         self._soon: deque[Callable[[], None]] = deque()
         self._unlocked: deque[Callable[[], object]] = deque()
@@ -94,7 +91,11 @@ class Driver:
         self._thread: threading.Thread | None = None
         self._turning: int | None = None  # the thread that turns the loop
         self._awake = False
-        self._closed = False
+
+    @property
+    def is_running(self) -> bool:
+        """True while the driver has a thread."""
+        return self._thread is not None and not self._closed
 
     # Handing work over, from any thread
 
@@ -132,9 +133,9 @@ class Driver:
         """Stop watching, before the descriptor is closed.  On the driver only."""
         self._changed.discard(watched)
         known = self._watched.pop(watched, None)
-        if known is not None:
+        if known is not None and self._loop is not None:
             try:
-                self._selector.unregister(known[0])
+                self._loop.selector.unregister(known[0])
             except (KeyError, ValueError, OSError):
                 pass  # it was closed first, and the selector has noticed
 
@@ -146,6 +147,7 @@ class Driver:
 
     def on_fork(self, listener: Callable[[], None]) -> None:
         """Call a bound method in a forked child, after the driver has begun anew; it is held weakly."""
+        self._fork_listeners = [each for each in self._fork_listeners if each() is not None]
         self._fork_listeners.append(weakref.WeakMethod(listener))
 
     def wake(self) -> None:
@@ -156,10 +158,8 @@ class Driver:
             return
         if not self._awake:
             self._awake = True
-            try:
-                self._wake_out.send(b"\0")
-            except OSError:
-                pass  # full: it is awake already; closed: the driver has stopped
+            if self._loop is not None:
+                self._loop.wake()
 
     def wait_for(self, condition: threading.Condition, predicate: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until ``predicate()`` holds; ``condition`` is on the driver's lock, which the caller holds.
@@ -200,7 +200,8 @@ class Driver:
             if self._thread is not None:
                 return True
             for daemon in (True, False):  # some subinterpreters allow no daemon threads
-                thread = threading.Thread(target=self._run, name=self.name, daemon=daemon)
+                loop = self._opened()
+                thread = threading.Thread(target=self._run, args=(loop,), name=self.name, daemon=daemon)
                 try:
                     thread.start()
                 except RuntimeError:
@@ -209,14 +210,18 @@ class Driver:
                 return True
         return False
 
-    def _run(self) -> None:
+    def _opened(self) -> _Loop:
+        if self._loop is None:
+            self._loop = _Loop()
+        return self._loop
+
+    def _run(self, loop: _Loop) -> None:
         longest = IDLE_WAIT if threading.current_thread().daemon else ORPHAN_WAIT
-        selector = self._selector
         try:
-            while not self._closed and self._selector is selector and self._program_runs():
+            while not self._closed and self._loop is loop and self._program_runs():
                 self._turn(longest)
         finally:
-            if self._selector is selector:
+            if self._loop is loop:
                 self._finish()
 
     def _program_runs(self) -> bool:
@@ -226,13 +231,14 @@ class Driver:
         with self.lock:
             self._turning = threading.get_ident()
             self._awake = False  # before looking for work: what comes after the look sends a byte
-            self._update_selector()
+            loop = self._opened()
+            self._update_selector(loop)
             timeout = self._time_to_wait(longest)
-        ready = self._selector.select(timeout)
+        ready = loop.selector.select(timeout)
         with self.lock:
             self._awake = True
             for key, _ in ready:
-                self._guarded(self._drain_wakes if key.data is None else key.data.ready)
+                self._guarded(loop.drain_wakes if key.data is None else key.data.ready)
             self._run_timers()
             for _ in range(len(self._soon)):
                 self._guarded(self._soon.popleft())
@@ -265,7 +271,7 @@ class Driver:
             if callback is not None:
                 self._guarded(callback)
 
-    def _update_selector(self) -> None:
+    def _update_selector(self, loop: _Loop) -> None:
         changed, self._changed = self._changed, set()
         for watched in changed:
             wanted = (watched.fileno(), watched.events())
@@ -273,15 +279,8 @@ class Driver:
                 continue
             self.forget(watched)
             if wanted[0] >= 0 and wanted[1]:
-                self._selector.register(*wanted, watched)
+                loop.selector.register(*wanted, watched)
                 self._watched[watched] = wanted
-
-    def _drain_wakes(self) -> None:
-        try:
-            while len(self._wake_in.recv(4096)) == 4096:
-                pass
-        except BlockingIOError:
-            pass
 
     def _guarded(self, callback: Callable[[], Any]) -> None:
         """An error in one callback must not stop what the others need."""
@@ -301,21 +300,53 @@ class Driver:
         self._release()
 
     def _release(self) -> None:
-        self._selector.close()
-        self._wake_in.close()
-        self._wake_out.close()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.close()
 
     # Fork
 
-    def _after_fork_in_child(self) -> None:
-        was_closed = self._closed
+    def _after_fork_in_child(self, *, has_lock: bool) -> None:
+        if not has_lock:
+            self.lock = threading.RLock()  # a thread that the child does not have holds the parent's
         self._release()  # closes our descriptors only; the parent's selector and sockets stay as they are
-        self._reset()
-        self._closed = was_closed
+        self._forget_everything()
         for reference in self._fork_listeners:
             listener = reference()
             if listener is not None:
-                listener()
+                self._guarded(listener)
+
+
+class _Loop:
+    """What the operating system lends to a turning loop: a selector, and a socket pair that wakes it."""
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self.selector.register(self._wake_in, selectors.EVENT_READ, None)
+
+    def wake(self) -> None:
+        """End the selector's wait, from any thread."""
+        try:
+            self._wake_out.send(b"\0")
+        except OSError:
+            pass  # full: it is awake already; closed: the driver has stopped
+
+    def drain_wakes(self) -> None:
+        """Take the bytes that woke it."""
+        try:
+            while len(self._wake_in.recv(4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.selector.close()
+        self._wake_in.close()
+        self._wake_out.close()
 
 
 class Task:
@@ -394,22 +425,25 @@ class _StepSocket:
 _DRIVERS: weakref.WeakSet[Driver] = weakref.WeakSet()
 
 
+_held_for_fork: list[tuple[Driver, bool]] = []
+
+
 def _before_fork() -> None:
-    for driver in list(_DRIVERS):
-        driver.lock.acquire(timeout=1.0)  # so that the child does not inherit half a change; bounded all the same
+    """Hold the locks, so that the child does not inherit half a change; bounded all the same."""
+    _held_for_fork[:] = [(driver, driver.lock.acquire(timeout=1.0)) for driver in list(_DRIVERS)]
 
 
 def _after_fork_in_parent() -> None:
-    for driver in list(_DRIVERS):
-        try:
+    for driver, has_lock in _held_for_fork:
+        if has_lock:
             driver.lock.release()
-        except RuntimeError:
-            pass  # it was not acquired in time, or was made meanwhile
+    _held_for_fork.clear()
 
 
 def _after_fork_in_child() -> None:
-    for driver in list(_DRIVERS):
-        driver._after_fork_in_child()
+    for driver, has_lock in _held_for_fork:
+        driver._after_fork_in_child(has_lock=has_lock)
+    _after_fork_in_parent()
 
 
 if hasattr(os, "register_at_fork"):

@@ -43,6 +43,8 @@ class Link:
         tap: Tap | None = None,
     ) -> None:
         self.connection = connection
+        self.heard_at = driver.clock()
+        """When the last bytes came, by the driver's clock."""
         self._driver = driver
         self._stream = stream
         self._handle = handle
@@ -85,6 +87,9 @@ class Link:
             self._unsent = memoryview(b"")
             # Not at once: the caller is in the middle of a step of his own.
             self._driver.call_soon(functools.partial(self._lose, error.message))
+        except BaseException:  # Ctrl-C: some bytes may be lost, and frames behind them would mean something else
+            self._driver.call_soon(functools.partial(self._lose, "a write was interrupted"))
+            raise
         self._dispatch(self.connection.take_events())
         if self.connection.has_ended and not self._unsent:
             self.close()
@@ -120,7 +125,8 @@ class Link:
                 return
             if self._tap is not None:
                 self._tap("received", data)
-            self._dispatch(self.connection.receive_data(data, self._driver.clock()))
+            self.heard_at = self._driver.clock()
+            self._dispatch(self.connection.receive_data(data, self.heard_at))
             if self._closed or self.connection.has_ended:
                 return
         self._driver.call_soon(self.ready)  # TLS may hold decrypted bytes that no selector reports
