@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
+from ..agent.signals import told_to_stop
 from ..errors import PuremuxError
 from ..exporter import Exporter
 from ..exporter.streams import Pace
@@ -35,6 +33,7 @@ NO_OPENCENSUS = """\
 The demo is a program observed with the opencensus library, which cannot be imported ({}).  Install it without the
 compiled packages that it declares but does not need here:
   pip install 'puremux[demo]' && pip install --no-deps opencensus"""
+NO_PROMETHEUS = "The embedded agent needs prometheus-client ({}).  Install it: pip install 'puremux[agent]'"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         screen = stack.enter_context(screen_on(sys.stdout, plain=options.plain))
         stack.enter_context(LogToScreen(screen))
-        stop = stack.enter_context(_interrupts())
+        stop = stack.enter_context(told_to_stop())
         log = stack.enter_context(options.spans_log.open("w")) if options.spans_log else None
         agent = None if options.agent else stack.enter_context(_embedded(options.prometheus))
         exporter = stack.enter_context(_exporter(agent.address if agent else options.agent, tempo.reconnection_period))
@@ -98,7 +97,10 @@ def _exporter(address: str, reconnection_period: float) -> Exporter:
 def _embedded(prometheus: str) -> EmbeddedAgent:
     from .embedded import EmbeddedAgent
 
-    return EmbeddedAgent(prometheus)
+    try:
+        return EmbeddedAgent(prometheus)
+    except ModuleNotFoundError as error:
+        raise PuremuxError(NO_PROMETHEUS.format(error)) from None
 
 
 def _greeting(options: argparse.Namespace, agent: EmbeddedAgent | None) -> str:
@@ -148,20 +150,3 @@ def _close(program: Program, exporter: Exporter, screen: Screen, agent: Embedded
         received_spans=agent.spans if agent else None,
         received=agent.counts(program.recorded) if agent else None,
     )
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set.  The second Ctrl-C is Python's own: it does not wait for the summary."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
