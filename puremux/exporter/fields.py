@@ -20,58 +20,77 @@ __all__ = [
     "Cache",
     "delimited",
     "double",
+    "number_field",
+    "string_field",
     "tag",
-    "varint",
+    "timestamp_body",
 ]
 
 VARINT, FIXED64, LENGTH = 0, 1, 2
 """Wire types: a whole number, eight bytes, and a length followed by so many bytes."""
 
 SMALL = 2048
-"""Below it varints are read from a table."""
+"""Varints of the numbers below it are at hand."""
+
+MASK64 = 2**64 - 1
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-def _varint(number: int) -> bytes:
-    groups = bytearray()
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    groups.append(number)
-    return bytes(groups)
+class _Varints(dict[int, bytes]):
+    """``varints[number]`` for any number from 0 to 2**64 - 1; the small ones are looked up, others are made."""
+
+    def __missing__(self, number: int) -> bytes:
+        if SMALL <= number < SMALL << 7:
+            return CONTINUED[number & 0x7F] + self[number >> 7]
+        groups = bytearray()
+        while number > 0x7F:
+            groups.append(number & 0x7F | 0x80)
+            number >>= 7
+        groups.append(number)
+        return bytes(groups)
 
 
-VARINTS = tuple(map(_varint, range(SMALL)))
 CONTINUED = tuple(bytes([group | 0x80]) for group in range(128))
-"""Seven bits that others follow."""
+"""Seven bits of a varint that more bits follow."""
 
+VARINTS = _Varints()
+"""A number from 0 to 2**64 - 1 as a varint; a negative int64 is asked for as its two's complement."""
 
-def varint(number: int) -> bytes:
-    """Write a number from 0 to 2**64 - 1; a negative int64 is given as its two's complement."""
-    if number < SMALL:
-        return VARINTS[number]
-    if number < SMALL << 7:
-        return CONTINUED[number & 0x7F] + VARINTS[number >> 7]
-    if number < SMALL << 14:
-        return CONTINUED[number & 0x7F] + CONTINUED[number >> 7 & 0x7F] + VARINTS[number >> 14]
-    return _varint(number)
+VARINTS.update({number: VARINTS[number] for number in range(SMALL)})
 
 
 def tag(number: int, wire_type: int) -> bytes:
     """What precedes each value of a field: its number in the ``.proto`` file, and a wire type."""
-    return varint(number << 3 | wire_type)
+    return VARINTS[number << 3 | wire_type]
 
 
 def delimited(field_tag: bytes, body: bytes) -> bytes:
     """A field of the wire type ``LENGTH``."""
-    size = len(body)
-    return field_tag + (VARINTS[size] if size < SMALL else varint(size)) + body
+    return field_tag + VARINTS[len(body)] + body
+
+
+def number_field(field_tag: bytes, number: int) -> bytes:
+    """A field of a whole number, int64 or uint64; nothing for 0, as proto3 has it."""
+    return field_tag + VARINTS[number & MASK64] if number else b""
+
+
+def string_field(field_tag: bytes, value: str) -> bytes:
+    """A field of a text; nothing for the empty one, as proto3 has it."""
+    return delimited(field_tag, value.encode()) if value else b""
+
+
+def timestamp_body(seconds: int, nanos: int) -> bytes:
+    """A serialized ``google.protobuf.Timestamp``."""
+    return number_field(SECONDS, seconds) + number_field(NANOS, nanos)
 
 
 double: Callable[[float], bytes] = struct.Struct("<d").pack
 """A number as ``FIXED64`` wants it."""
+
+SECONDS = tag(1, VARINT)
+NANOS = tag(2, VARINT)
 
 
 class Cache(dict[Key, Value]):

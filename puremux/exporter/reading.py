@@ -42,6 +42,7 @@ __all__ = [
     "describe",
     "dropped_before",
     "dropped_frames",
+    "enum_number",
     "frame_shape",
     "identifier",
     "left_out",
@@ -148,6 +149,12 @@ def whole_number(value: object, bounds: tuple[int, int], defects: Defects, field
         return int(number)
     defects.note(CORRECTED, f"{field} is outside of {lowest} to {highest}; the nearest of these is sent")
     return lowest if number < lowest else highest
+
+
+def enum_number(value: object, highest: int, defects: Defects, field: str) -> int:
+    """The number of an enum's value; 0, which means "unspecified" in all of them, for one that it lacks."""
+    number = whole_number(value, INT32, defects, field)
+    return number if 0 <= number <= highest else 0
 
 
 def unsigned64(value: object, defects: Defects, field: str) -> int:
@@ -287,8 +294,8 @@ def attribute_map(attributes: Any) -> Mapping[Any, Any]:
 
 def newest(parts: Any, limit: int) -> tuple[list[Any], int]:
     """The last ``limit`` parts, and how many others there are, those included that the tracer itself dropped."""
-    if parts is None:
-        return [], 0
+    if not parts:
+        return [], dropped_before(parts)
     every = list(parts)
     surplus = max(len(every) - limit, 0)
     return every[surplus:], surplus + dropped_before(parts)

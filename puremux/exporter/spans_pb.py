@@ -177,7 +177,7 @@ class _SpanMessages:
 
     def _status(self, status: Any) -> trace_pb2.Status | None:
         """Code and message; the ``details`` of OpenCensus's Status have no place in the protocol."""
-        if status is None:
+        if status is None or (status.code is None and status.message is None):
             return None
         message = "" if status.message is None else self._string(status.message)
         return trace_pb2.Status(code=self._number(status.code, INT32, "status code"), message=message)
@@ -214,9 +214,7 @@ class _SpanMessages:
         return reading.whole_number(value, bounds, self._defects, field)
 
     def _enum(self, value: object, highest: int, field: str) -> int:
-        """An enum's number; 0, which says "unspecified" in all of them, for one that it lacks."""
-        number = reading.whole_number(value, INT32, self._defects, field)
-        return number if 0 <= number <= highest else 0
+        return reading.enum_number(value, highest, self._defects, field)
 
     def _bool(self, value: object) -> BoolValue | None:
         return None if value is None else BoolValue(value=bool(value))
