@@ -22,6 +22,13 @@ LATENCY_BOUNDS = [10, 50, 100, 200, 400, 800, 1000, 1400, 2000, 5000, 10000, 150
 LENGTH_BOUNDS = [10, 20, 50, 100, 150, 200, 500, 800]
 DISTRIBUTIONS = {"opdemo/latency": ("ms", LATENCY_BOUNDS), "opdemo/line_lengths": ("By", LENGTH_BOUNDS)}
 COUNTS = {"opdemo/process_counts", "opdemo/line_counts"}
+COUNT_NAMES = {
+    "opdemo/latency": "opdemo_latency_milliseconds_count",
+    "opdemo/line_lengths": "opdemo_line_lengths_bytes_count",
+    "opdemo/process_counts": "opdemo_process_counts_milliseconds_total",
+    "opdemo/line_counts": "opdemo_line_counts_bytes_total",
+}
+"""What the views' counts are called on a page, the Collector's or ours."""
 TAGS = {"client": "cli", "method": "repl"}
 
 
@@ -104,12 +111,9 @@ def assert_page(samples: list[Sample], counts: dict[str, int], values: dict[str,
     """The Collector's page shows the views' values under its own names for them."""
     page = {sample.name: sample for sample in samples if "bucket" not in sample.name}
     expected = {
-        "opdemo_latency_milliseconds_count": counts["opdemo/latency"],
         "opdemo_latency_milliseconds_sum": values["opdemo/latency"].sum,
-        "opdemo_line_lengths_bytes_count": counts["opdemo/line_lengths"],
         "opdemo_line_lengths_bytes_sum": values["opdemo/line_lengths"].sum,
-        "opdemo_process_counts_milliseconds_total": counts["opdemo/process_counts"],
-        "opdemo_line_counts_bytes_total": counts["opdemo/line_counts"],
+        **{name: counts[view] for view, name in COUNT_NAMES.items()},
     }
     assert {name: page[name].value for name in expected} == expected
     for name in expected:
@@ -122,27 +126,26 @@ def test_a_prometheus_scrapes_the_demos_embedded_agent(prometheus: Callable[...,
     with Running([*PUREMUX, "demo", "--prometheus", page]) as demo:
         demo.wait_for(re.escape(f"http://{page}"))
         server = prometheus(page)
-        names = {"opdemo/latency": "opdemo_latency_count", "opdemo/line_lengths": "opdemo_line_lengths_count"}
-
-        def newest() -> dict[str, float]:
-            found = {}
-            for view, expression in {**names, **{view: counter(view) for view in COUNTS}}.items():
-                (sample,) = server.query(expression)
-                assert TAGS.items() <= sample.labels.items()
-                found[view] = sample.value
-            return found
-
-        first = eventually(newest, LIMIT, "Prometheus knows the four views")
-        later = eventually(
-            lambda: all(count > first[view] for view, count in newest().items()) and newest(), LIMIT, "they grow"
-        )
+        first = eventually(lambda: answers(server), LIMIT, "Prometheus knows the four views")
+        later = eventually(lambda: grown(first, answers(server)), LIMIT, "they grow")
         demo.interrupt()
         assert demo.finish() == 0, demo.output
     counts = recorded(demo)
     assert all(0 < first[view] < later[view] <= counts[view] for view in counts)
 
 
-def counter(view: str) -> str:
-    """A query that finds a counting view, whatever the ending of its name is."""
-    name = view.replace("/", "_")
-    return f'{{__name__=~"{name}(_total)?"}}'
+def answers(server: Prometheus) -> dict[str, float]:
+    """The count of each view, as a Prometheus tells it."""
+    found = {}
+    for view, name in COUNT_NAMES.items():
+        samples = server.query(name)
+        assert len(samples) == 1, f"{name}: {samples}"
+        assert {**TAGS, "service_name": "puremux-demo"}.items() <= samples[0].labels.items()
+        found[view] = samples[0].value
+    return found
+
+
+def grown(before: dict[str, float], now: dict[str, float]) -> dict[str, float]:
+    """What it tells now, once every count has grown."""
+    assert all(count > before[view] for view, count in now.items())
+    return now
