@@ -30,7 +30,6 @@ __all__ = ["Performance", "in_good_order", "judge"]
 ROOT = Path(__file__).resolve().parents[2]
 HANG = 30.0  # seconds beyond a row's own time after which its client is killed
 INSIDES = re.compile(r"\w(Error|Exception)\(|: \d+$|StreamInputs")  # of Python and of h2
-SLACK = 1.0  # seconds that a call may take longer than its timeout
 
 Report = dict[str, Any]
 
@@ -227,7 +226,7 @@ def _judge_ending(scenario: Scenario, report: Report) -> Iterable[str]:
                 yield f"the details {details!r} do not say {word!r}"
     if INSIDES.search(details):
         yield f"the details {details!r} show the insides of a library instead of a sentence"
-    if seconds > scenario.timeout + SLACK:
+    if seconds > scenario.timeout + scenario.slack:
         yield f"the call took {seconds:.2f} s; its deadline was {scenario.timeout} s"
     if status == "DEADLINE_EXCEEDED" and seconds < scenario.timeout - 0.05:
         yield f"the deadline was exceeded after {seconds:.2f} s of {scenario.timeout} s"

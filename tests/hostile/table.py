@@ -50,7 +50,10 @@ class Scenario:
     """Bytes of each message that the client sends."""
 
     timeout: float = 5.0
-    """Seconds that the client gives the call.  The call has one more to end."""
+    """Seconds that the client gives the call."""
+
+    slack: float = 1.0
+    """Seconds beyond the timeout by which the call has to have ended."""
 
     wait_for_ready: bool = False
     """Whether the client waits through failures to connect."""

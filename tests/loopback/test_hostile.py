@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h2.config
 import h2.connection
 import h2.events
 import pytest
@@ -56,7 +57,7 @@ def test_the_good_server_echoes_to_a_client_of_another_make(tmp_path: Path) -> N
 
 def call_by_h2(sock: socket.socket, payload: bytes) -> tuple[bytes, str]:
     """A call by the h2 library alone; returns the DATA and the grpc-status that came back."""
-    client = h2.connection.H2Connection()
+    client = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
     client.initiate_connection()
     headers = [(":method", "POST"), (":scheme", "http"), (":path", "/test.Echo/Call"), (":authority", "here")]
     client.send_headers(1, headers)

@@ -153,6 +153,7 @@ def messages_to_unary(peer: Peer) -> None:
     shape="download",
     alone=True,
     timeout=3.0,
+    slack=2.0,
     most_cpu=None,
     keeps_connection=True,
     calls=(1, 1),
@@ -172,6 +173,7 @@ def messages_to_reader(peer: Peer) -> None:
     shape="download",
     alone=True,
     timeout=3.0,
+    slack=2.0,
     most_cpu=None,
     calls=(1, 1),
 )

@@ -133,7 +133,7 @@ for _text, _first in [
 
 for _type, _status in [
     (b"application/grpc+proto", "OK"),
-    (b"application/grpc+json", "OK"),
+    (b"application/grpc+json", "OK UNKNOWN"),
     (b"application/grpc; charset=utf-8", "OK"),
     (b"application/grpc;x=y", "OK"),
     (b"APPLICATION/GRPC", "OK UNKNOWN"),

@@ -122,6 +122,23 @@ def table_sizes(peer: Peer) -> None:
     peer.serve()
 
 
+@scenario(
+    "HEADER_TABLE_SIZE 0, then 4,096 twice, again and again",
+    "OK",
+    shape="one_by_one",
+    keeps_connection=True,
+    calls=(10, 10),
+)
+def table_sizes_twice(peer: Peer) -> None:
+    peer.greet()
+    for i in range(10):
+        stream_id = peer.next_request()
+        for value in ((0,), (4_096, 4_096), (), (), ())[i % 5]:
+            peer.tell({wire.HEADER_TABLE_SIZE: value})
+        peer.answer(stream_id, bytes(11))
+    peer.serve()
+
+
 # Concurrency
 
 
