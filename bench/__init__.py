@@ -1,0 +1,1 @@
+"""What puremux costs, beside its peers, in one run: ``python -m bench``."""
