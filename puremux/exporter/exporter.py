@@ -25,7 +25,7 @@ from .limits import SpanLimits
 from .metrics_pb import metric_message
 from .queue import HandOver
 from .sampling import AgentSampler
-from .spans_pb import span_message
+from .spans import SpanEncoder
 from .streams import Pace
 
 __all__ = ["Exporter"]
@@ -255,9 +255,12 @@ class Exporter:
 
 def _span_encoder(sampler: AgentSampler) -> Callable[[Any], bytes]:
     # A function of its own, since one of the exporter's would keep an exporter alive that its user has dropped.
+    encoder = SpanEncoder(sampler.limits)
+
     def encode(span_data: Any) -> bytes:
-        request = trace_service_pb2.ExportTraceServiceRequest(spans=[span_message(span_data, sampler.limits)])
-        return request.SerializeToString()
+        if encoder.limits is not sampler.limits:
+            encoder.limits = sampler.limits
+        return encoder.field(span_data)
 
     return encode
 
