@@ -1,6 +1,6 @@
 """SpanData to wire bytes without message objects: the exporter's hot path.
 
-Floor 4, exporter: imports fields, limits and reading; no protobuf.
+Floor 4, exporter: imports fields, limits, reading and timestamps; no protobuf.
 Spec: opencensus-proto, trace/v1/trace.proto; fields go by their numbers, the entries of a map by their keys.
 
 The bytes are those that spans_pb.py gets from the generated classes, in about a quarter of the time that their C core
@@ -15,12 +15,9 @@ from typing import Any, Callable
 
 from . import reading
 from .fields import (
-    CONTINUED,
     FIXED64,
     LENGTH,
     MASK64,
-    NANOS,
-    SECONDS,
     SMALL,
     VARINT,
     VARINTS,
@@ -30,10 +27,10 @@ from .fields import (
     number_field,
     string_field,
     tag,
-    timestamp_body,
 )
 from .limits import DEFAULT_LIMITS, SpanLimits
 from .reading import INT32, INT64, LOST, UINT32, UINT64, Defects
+from .timestamps import Timestamps
 
 __all__ = ["SpanEncoder"]
 
@@ -117,21 +114,10 @@ HIGHEST_ENUM = 2
 
 CACHED_TEXTS = 4096
 LONGEST_CACHED = 128  # characters; with 4 bytes each, a full cache of pairs stays below 5 MB
-CACHED_SECONDS = 64
 
 TRUE_ENTRY_VALUE = delimited(ENTRY_VALUE, BOOL_VALUE + VARINTS[1])
 FALSE_ENTRY_VALUE = delimited(ENTRY_VALUE, BOOL_VALUE + VARINTS[0])
 DOUBLE_ENTRY_VALUE = ENTRY_VALUE + VARINTS[9] + DOUBLE_VALUE
-
-# The fraction of a second as OpenCensus writes it, ".123456Z", in two halves; in units of 8 ns, of which a microsecond
-# has a whole number.  Nanoseconds are thus known without their last three bits, which keeps LOW_NANOS short.
-MILLISECONDS = {f".{number:03}": number * 125_000 for number in range(1000)}
-MICROSECONDS = {f"{number:03}Z": number * 125 for number in range(1000)}
-LOW_NANOS = tuple(
-    CONTINUED[low << 3 & 0x7F] + CONTINUED[low >> 4] for low in range(1 << 11)
-)  # a varint's first 14 bits
-FOUR_BYTE_NANOS = 1 << 18  # from so many units on, the nanoseconds' varint has four bytes
-FIVE_BYTE_NANOS = 1 << 25
 
 
 class SpanEncoder:
@@ -145,7 +131,7 @@ class SpanEncoder:
     def __init__(self, limits: SpanLimits = DEFAULT_LIMITS, defects: Defects | None = None) -> None:
         self.defects = Defects() if defects is None else defects
         self._span_data: type | None = None  # the class that was found to have SpanData's fields in their order
-        self._seconds = Cache(_timestamp_heads, CACHED_SECONDS)
+        self._time = Timestamps(self.defects).field
         self.limits = limits
 
     @property
@@ -228,7 +214,7 @@ class SpanEncoder:
                 delimited(ATTRIBUTES, written_attributes) if written_attributes else b"",
                 b"" if stack_trace is None else self._stack_trace(stack_trace),
                 delimited(TIME_EVENTS, time_events) if time_events else b"",
-                self._links(links) if links or getattr(links, "dropped", 0) else b"",
+                self._links(links) if links or getattr(links, "dropped", False) else b"",
                 ending,
                 self._tracestate(TRACESTATE, tracestate) if tracestate else b"",
             )
@@ -269,7 +255,7 @@ class SpanEncoder:
     def _cut(self, value: object) -> str:
         return reading.cut(value, self._limits.max_string_bytes)[0]
 
-    # Numbers and times
+    # Numbers
 
     def _whole(self, field_tag: bytes, value: Any, bounds: tuple[int, int], field: str) -> bytes:
         """A field of a whole number; nothing for 0."""
@@ -286,26 +272,6 @@ class SpanEncoder:
         if type(value) is not int or not 0 <= value <= HIGHEST_ENUM:
             value = reading.enum_number(value, HIGHEST_ENUM, self.defects, field)
         return field_tag + VARINTS[value] if value else b""
-
-    def _time(self, field_tag: bytes, value: Any, field: str) -> bytes:
-        """A Timestamp field; nothing for what is no time."""
-        try:
-            before_four, before_five = self._seconds[value[:19]]
-            units = MILLISECONDS[value[19:23]] + MICROSECONDS[value[23:]]
-        except (KeyError, TypeError, ValueError):
-            units = 0
-        if units < FOUR_BYTE_NANOS:
-            moment = reading.timestamp(value, self.defects, field)
-            return b"" if moment is None else delimited(field_tag, timestamp_body(*moment))
-        return b"".join(
-            (
-                field_tag,
-                before_four if units < FIVE_BYTE_NANOS else before_five,
-                LOW_NANOS[units & 0x7FF],
-                CONTINUED[units >> 11 & 0x7F],
-                VARINTS[units >> 18],
-            )
-        )
 
     # Attributes
 
@@ -355,7 +321,7 @@ class SpanEncoder:
             raise ValueError("not a key that can be sent as it is")
         return delimited(ENTRY_KEY, key.encode())
 
-    def _entry(self, of: tuple[str, str | int | bool, type]) -> bytes:
+    def _entry(self, of: tuple[str, Any, type]) -> bytes:
         key, value, kind = of
         written = self._text_value(value) if kind is str else VALUE_WRITERS[kind](value)
         return delimited(ATTRIBUTE_MAP, self._keys[key] + written)
@@ -364,7 +330,8 @@ class SpanEncoder:
 
     def _time_events(self, annotations: Any, message_events: Any) -> bytes:
         """The body of a TimeEvents message.  Annotations come first, as the exporters of Go and Python send them."""
-        limits, events = self._limits, []
+        limits = self._limits
+        events: list[bytes] = []
         dropped_annotations = self._each(annotations, limits.max_annotations, self._annotation, "annotation", events)
         dropped_messages = self._each(
             message_events, limits.max_message_events, self._message_event, "message event", events
@@ -478,7 +445,7 @@ class SpanEncoder:
     def _each(self, parts: Any, limit: int, write: Callable[[Any], bytes], what: str, written: list[bytes]) -> int:
         """Append the bytes of each part within the limit; return how many parts are missing."""
         kept, dropped = list(parts) if parts else [], 0
-        if len(kept) > limit or getattr(parts, "dropped", 0):
+        if len(kept) > limit or getattr(parts, "dropped", False):
             kept, dropped = reading.newest(parts, limit)
         for part in kept:
             try:
@@ -487,16 +454,6 @@ class SpanEncoder:
                 dropped += 1
                 self.defects.note(LOST, reading.left_out(what, part, error))
         return min(dropped, INT32[1]) if dropped else 0
-
-
-def _timestamp_heads(prefix: str) -> tuple[bytes, bytes]:
-    """What precedes the nanoseconds' varint in a Timestamp: its length, for four such bytes and for five, and the rest.
-
-    Raises:
-        ValueError: ``prefix`` is no time like 2026-11-23T10:20:30.
-    """
-    before = number_field(SECONDS, reading.whole_seconds(prefix)) + NANOS
-    return VARINTS[len(before) + 4] + before, VARINTS[len(before) + 5] + before
 
 
 def _int_value(value: int) -> bytes:
