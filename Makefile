@@ -4,7 +4,7 @@ PYTHON   ?= $(shell command -v python3.11 || command -v python3)
 DURATION ?= 20
 SECONDS  ?= 60
 BIN      := .venv/bin
-PIP      := -m pip install --quiet --disable-pip-version-check
+PIP      := -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -72,19 +72,18 @@ $(BIN)/python:
 
 .venv/has-demo .venv/has-test .venv/has-check .venv/has-bench: .venv/has-opencensus
 
-# The peers of the interop tests: an agent and exporters that others wrote.
+# The peers of the interop tests: an agent and exporters that others wrote.  Debian's are installed by .ci/run.
 
 PEERS := .cache/peers/otelcol-oc .cache/peers/goexporter .venvs/ocagent/ready .venvs/otlp/ready
 
 peers: $(PEERS) ## Build what the interop tests run against
-	@for program in nginx haproxy prometheus; do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || \
-	  { echo "$$program is missing: apt-get install nginx haproxy prometheus" >&2; exit 1; }; done
+	$(BIN)/python -m tests.interop.grpc_peers.install
 
 .cache/peers/otelcol-oc: $(wildcard tests/interop/collector/*.go tests/interop/collector/go.*)
-	cd tests/interop/collector && CGO_ENABLED=0 go build -mod=readonly -trimpath -o $(CURDIR)/$@ .
+	cd tests/interop/collector && CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath -o $(CURDIR)/$@ .
 
 .cache/peers/goexporter: $(wildcard tests/interop/goexporter/*.go tests/interop/goexporter/go.*)
-	cd tests/interop/goexporter && CGO_ENABLED=0 go build -mod=readonly -trimpath -o $(CURDIR)/$@ .
+	cd tests/interop/goexporter && CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath -o $(CURDIR)/$@ .
 
 # The last Python, protobuf and grpcio where opencensus-ext-ocagent runs at its best.
 .venvs/ocagent/ready: tests/interop/pyexporters/ocagent.txt | $(BIN)/python

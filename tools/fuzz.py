@@ -2,9 +2,9 @@
 
 Usage: python -m tools.fuzz [--seconds 60] [NAME ...]
 
-A harness is a file fuzz/NAME.py with a function ``check(data: bytes)`` that raises when its invariant is broken; files
-whose name starts with an underscore are helpers.  Seeds lie in fuzz/seeds/NAME/, what was found on the way and inputs
-that break the invariant in .cache/fuzz/NAME/.  Each harness runs in a process of its own.
+A harness is a file fuzz/fuzz_NAME.py with a function ``check(data: bytes)`` that raises when its invariant is broken.
+Seeds lie in fuzz/seeds/NAME/, what was found on the way and inputs that break the invariant in .cache/fuzz/NAME/.
+Each harness runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     if options.here:
         fuzz_here(options.names[0], options.seconds)
         return
-    names = options.names or sorted(path.stem for path in HARNESSES.glob("[!_]*.py"))
+    names = options.names or sorted(path.stem[len("fuzz_") :] for path in HARNESSES.glob("fuzz_*.py"))
     if not names:
         print("fuzz: there is no harness in fuzz/ yet")
     broken = [name for name in names if not fuzz(name, options.seconds)]
@@ -53,8 +53,8 @@ def fuzz_here(name: str, seconds: int) -> None:
     """Run one harness in this process, and end the process."""
     import atheris
 
-    with atheris.instrument_imports():
-        harness = importlib.import_module(f"fuzz.{name}")
+    with atheris.instrument_imports(include=["puremux", "h2", "hpack", "hyperframe"]):
+        harness = importlib.import_module(f"fuzz.fuzz_{name}")
     corpus, seeds = FOUND / name, HARNESSES / "seeds" / name
     corpus.mkdir(parents=True, exist_ok=True)
     flags = [f"-max_total_time={seconds}", f"-artifact_prefix={corpus}/", "-print_final_stats=1", "-verbosity=0"]
