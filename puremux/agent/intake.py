@@ -21,15 +21,18 @@ class TraceIntake:
         self._store = store
         self._sender = Sender(store.limits)
 
-    def receive(self, request: trace_service_pb2.ExportTraceServiceRequest) -> None:
+    def receive(self, request: trace_service_pb2.ExportTraceServiceRequest, size: int | None = None) -> None:
         """Take a message; when this returns, the listeners have it too.
 
+        Args:
+            size: bytes of the message on the wire; None to work it out, which is slow without protobuf's C core.
         Raises:
             IntakeError: nothing of it was taken; the call ends with the error's code and sentence.
         """
         try:
             self._sender.hear(request)
-            self._store.take_spans(self._sender, request, self._store.clock())
+            size = request.ByteSize() if size is None else size
+            self._store.take_spans(self._sender, request, size, self._store.clock())
         except IntakeError as error:
             self._store.refuse_spans(self._sender, request, error.reason)
             raise
@@ -42,9 +45,11 @@ class MetricsIntake:
         self._store = store
         self._sender = Sender(store.limits)
 
-    def receive(self, request: metrics_service_pb2.ExportMetricsServiceRequest) -> None:
+    def receive(self, request: metrics_service_pb2.ExportMetricsServiceRequest, size: int | None = None) -> None:
         """Take a message; when this returns, the listeners have it too.
 
+        Args:
+            size: as with spans; it does not matter here.
         Raises:
             LimitReached: a limit was reached on the way, and what still fitted was taken.
             IntakeError: nothing of it was taken; either way the call ends with the error's code and sentence.

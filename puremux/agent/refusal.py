@@ -19,7 +19,7 @@ from ..errors import PuremuxError
 from ..status import StatusCode
 from .limits import AgentLimits
 
-__all__ = ["TOLD", "IntakeError", "LimitReached", "ListenerFailed", "ProtocolViolation", "Reason"]
+__all__ = ["SPAN_REASONS", "TOLD", "IntakeError", "LimitReached", "ListenerFailed", "ProtocolViolation", "Reason"]
 
 
 class Reason(enum.Enum):
@@ -37,6 +37,15 @@ class Reason(enum.Enum):
     TOO_MANY_SERIES_OF_CLIENT = "too_many_series_of_client"
     OUT_OF_MEMORY = "out_of_memory"
 
+
+SPAN_REASONS = (
+    Reason.NO_NODE,
+    Reason.NODE_TOO_LARGE,
+    Reason.TOO_MANY_CLIENTS,
+    Reason.OUT_OF_MEMORY,
+    Reason.LISTENER_FAILED,
+)
+"""Why spans can be refused; time series can be for every reason."""
 
 TOLD: Mapping[Reason, str] = {
     Reason.NODE_TOO_LARGE: "a Node or Resource is larger than {limits.max_node_bytes} bytes",

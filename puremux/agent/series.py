@@ -50,7 +50,7 @@ class Refused(Exception):
 class Descriptor:
     """What a metric measures.  Clients that say the same share one object, so it is compared by identity."""
 
-    __slots__ = ("description", "label_keys", "metric_type", "name", "unit")
+    __slots__ = ("description", "key", "label_keys", "metric_type", "name", "unit")
 
     def __init__(self, message: metrics_pb2.MetricDescriptor) -> None:
         self.name = message.name
@@ -58,7 +58,9 @@ class Descriptor:
         self.unit = message.unit
         self.metric_type = message.type
         """One of ``MetricDescriptor.Type``."""
-        self.label_keys = tuple(label.key for label in message.label_keys)
+        self.label_keys = tuple([label.key for label in message.label_keys])
+        self.key = (self.name, self.metric_type, self.label_keys)
+        """What makes it another metric when it changes."""
 
     def __repr__(self) -> str:
         return f"Descriptor({self.name!r}, {metrics_pb2.MetricDescriptor.Type.Name(self.metric_type)})"
@@ -137,15 +139,6 @@ class HeldMetric:
         self.descriptor = descriptor
         self.series: dict[LabelValues, Series] = {}
 
-    def describe(self, descriptor: Descriptor) -> list[Series]:
-        """The client describes the metric anew; return the series that this ends."""
-        before, self.descriptor = self.descriptor, descriptor
-        if (before.metric_type, before.label_keys) == (descriptor.metric_type, descriptor.label_keys):
-            return []
-        ended = list(self.series.values())
-        self.series = {}
-        return ended
-
 
 class Source:
     """The metrics of one client's process, or of one Resource that the client speaks for."""
@@ -155,22 +148,23 @@ class Source:
     def __init__(self, resource: Mapping[str, str]) -> None:
         self.resource = resource
         """The Resource's attributes."""
-        self.metrics: dict[str, HeldMetric] = {}
+        self.metrics: dict[tuple[object, ...], HeldMetric] = {}
+        """By the key of the descriptor."""
 
-    def describe(self, descriptor: Descriptor) -> tuple[HeldMetric, list[Series]]:
-        """The metric that is described, and the series that end because they were described otherwise."""
-        metric = self.metrics.get(descriptor.name)
+    def metric(self, descriptor: Descriptor) -> HeldMetric:
+        """The metric that is described; its unit and description are those that were told last."""
+        metric = self.metrics.get(descriptor.key)
         if metric is None:
-            metric = self.metrics[descriptor.name] = HeldMetric(descriptor)
-            return metric, []
-        return metric, [] if metric.descriptor is descriptor else metric.describe(descriptor)
+            metric = self.metrics[descriptor.key] = HeldMetric(descriptor)
+        metric.descriptor = descriptor
+        return metric
 
     def expire(self, before: float) -> list[Series]:
         """Forget the series that were not updated since; return them."""
         ended = []
-        for name, metric in list(self.metrics.items()):
+        for key, metric in list(self.metrics.items()):
             stale = [labels for labels, series in metric.series.items() if series.updated < before]
             ended += [metric.series.pop(labels) for labels in stale]
             if not metric.series:
-                del self.metrics[name]
+                del self.metrics[key]
         return ended

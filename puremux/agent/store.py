@@ -106,15 +106,17 @@ class Store:
 
     # Writing, on one thread: what the intakes need
 
-    def take_spans(self, sender: Sender, request: ExportTraceServiceRequest, now: float) -> None:
+    def take_spans(self, sender: Sender, request: ExportTraceServiceRequest, size: int, now: float) -> None:
         """Count and hold spans, after the listeners have had them.
 
+        Args:
+            size: bytes of the request on the wire.
         Raises:
             IntakeError: there is no room for the client, or a listener failed.
         """
         client = self._client(sender, now)
         _tell(self._span_listeners, SpansReceived(sender.node, sender.resource, request))
-        count, size = len(request.spans), request.ByteSize()
+        count = len(request.spans)
         with self._lock:
             client.spans += count
             client.span_rate.add(count, now)

@@ -46,8 +46,7 @@ class SeriesTable:
         except Refused as error:
             refused[error.reason] += len(points)
             return refused
-        metric, ended = source.describe(descriptor)
-        client.series -= self._budget.release_series(ended)
+        metric = source.metric(descriptor)
         for labels, value, time in points:
             try:
                 self._update(client, metric, labels, value, time, now)
@@ -88,7 +87,7 @@ class SeriesTable:
     def _tidy(self, client: Client, key: bytes, source: Source, metric: HeldMetric | None = None) -> None:
         """Leave no metric without series, and no source without metrics."""
         if metric is not None and not metric.series:
-            del source.metrics[metric.descriptor.name]
+            del source.metrics[metric.descriptor.key]
         if not source.metrics:
             del client.sources[key]
             self._budget.release(ENTRY_BYTES + 2 * len(key))

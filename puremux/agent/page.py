@@ -1,0 +1,123 @@
+"""A small HTTP server for pages: threads in bounded number, requests in bounded time.
+
+Floor 5, agent: the standard library only.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import socketserver
+import threading
+import time
+from typing import Any, Callable
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+__all__ = ["Page", "serve_wsgi"]
+
+REQUESTS = 32  # served at one time, a thread each; whoever comes then is turned away
+PATIENCE = 30.0  # seconds for a client to send its request, and to take the answer
+CLOSING = 5.0  # seconds for requests that run to end
+BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
+
+
+class Page:
+    """A page that is being served; :meth:`close` ends that."""
+
+    def __init__(self, server: _Server) -> None:
+        self._server = server
+        self.host, self.port = server.server_address[:2]
+        """The port is the one it got, if any free one was asked for."""
+        self._closed = False
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="puremux page", daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where to look."""
+        host = str(self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/metrics"
+
+    def close(self) -> None:
+        """Serve no more; requests that run have a few seconds to end.  A second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._server.shutdown()
+        self._thread.join(CLOSING)
+        self._server.server_close()
+        self._server.wait(CLOSING)
+
+
+def serve_wsgi(app: Callable[..., Any], host: str, port: int) -> Page:
+    """Serve a WSGI application on threads of its own.
+
+    Args:
+        port: 0 for any free one.
+    Raises:
+        OSError: the address cannot be listened on; the message names it.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        server = _Server(family, address[:2])
+    except OSError as error:
+        raise OSError(error.errno, f"cannot serve a page on {host}:{port}: {error.strerror or error}") from error
+    server.set_app(app)
+    return Page(server)
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = PATIENCE
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing: a scrape every few seconds is no news."""
+
+    def get_stderr(self) -> io.StringIO:
+        """Where wsgiref would print a traceback when a client goes away too early."""
+        return io.StringIO()
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, family: socket.AddressFamily, address: Any) -> None:
+        self.address_family = family
+        self._slots = threading.Semaphore(REQUESTS)
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking the network for this machine's name, which can take long, as WSGIServer does."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a request on a thread, if one is free."""
+        if not self._slots.acquire(blocking=False):
+            request.settimeout(1.0)
+            request.sendall(BUSY)
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no more threads can be started
+            self._slots.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a request."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up, or is too slow, is no news either."""
+
+    def wait(self, timeout: float) -> None:
+        """Wait until the requests that run have ended."""
+        until = time.monotonic() + timeout
+        for _ in range(REQUESTS):
+            if not self._slots.acquire(timeout=max(0.0, until - time.monotonic())):
+                return

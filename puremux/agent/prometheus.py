@@ -1,0 +1,238 @@
+"""The Prometheus page of the agent: all metrics of all clients, and the agent's own.
+
+Floor 5, agent: imports families, naming, page, refusal, store, values and views; and prometheus-client, the extra
+``puremux[agent]``.
+Spec: Prometheus's text format 0.0.4 and OpenMetrics 1.0, both written by prometheus-client; naming says which names
+metrics and labels get, families what becomes of clashes.
+
+Each series has the labels of its metric, those of its Resource, ``service_name`` and ``service_instance_id``.  What
+else the client's Node says is in ``target_info``, to be joined on these two.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Callable, cast
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.samples import Exemplar, Sample
+from prometheus_client.utils import floatToGoString
+
+from . import values
+from .families import CONFLICTS, SUFFIXES, Families, Labels, target_labels
+from .naming import label_name
+from .page import Page, serve_wsgi
+from .refusal import SPAN_REASONS, Reason
+from .store import Store
+from .values import Distribution, Summary, Value
+from .views import SourceView, Totals
+
+__all__ = ["AgentCollector", "Page", "page_app", "serve_page"]
+
+PREFIX = "puremux_agent"
+RENDERING = 30.0  # seconds to wait until another page is made
+PATHS = ("/", "/metrics")
+READABLE_VERSION = re.compile(r"\d{1,4}(\.\d{1,4})*")
+
+
+class AgentCollector:
+    """What prometheus-client asks for the page.
+
+    Args:
+        node_labels: put all that a client's Node says on each of its series, and ``job``, as the Collector does
+            when told to convert resources to labels; there is no ``target_info`` then.
+    """
+
+    def __init__(self, store: Store, *, node_labels: bool = False) -> None:
+        self._store = store
+        self._node_labels = node_labels
+
+    def collect(self) -> Iterator[Metric]:
+        """The families of the page.  The samples of each are made while they are read, and can be read once."""
+        sources = self._store.metrics()
+        own = _own_metrics(self._store.totals())
+        families = Families(_names([*own, _conflicts({}), _target_info([])]))
+        for source in sources:
+            labels = self._labels(source)
+            for held in source.metrics:
+                families.add(labels, held)
+        for family in families:
+            metric = Metric(family.name, family.help, family.kind, family.unit)
+            samples = SAMPLES[family.kind]
+            yield _lazily(
+                metric, (sample for labels, value in family.series() for sample in samples(family.name, labels, value))
+            )
+        if not self._node_labels:
+            yield _target_info(sources)
+        yield from own
+        yield _conflicts(families.conflicts)
+
+    def _labels(self, source: SourceView) -> Labels:
+        labels = target_labels(source, node=self._node_labels)
+        if self._node_labels and "service_name" in labels:
+            labels = {"job": labels["service_name"], **labels}
+        return labels
+
+
+def page_app(store: Store, *, node_labels: bool = False) -> Callable[..., Iterable[bytes]]:
+    """The page as a WSGI application, to mount in one's own server.
+
+    It serves ``/`` and ``/metrics``, as text or as OpenMetrics, whichever the Accept header asks for.  One request has
+    it at a time, since a page of thousands of clients takes memory.
+    """
+    registry = CollectorRegistry(support_collectors_without_names=True)
+    registry.register(AgentCollector(store, node_labels=node_labels))
+    app = make_wsgi_app(registry)
+    rendering = threading.Lock()
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("PATH_INFO", "/") not in PATHS:
+            return _answer(start_response, "404 Not Found", "The metrics are at /metrics.\n")
+        if not _is_readable(environ.get("HTTP_ACCEPT", "")):
+            del environ["HTTP_ACCEPT"]  # prometheus-client raises TypeError; a plain page serves everybody
+        if not rendering.acquire(timeout=RENDERING):
+            return _answer(start_response, "503 Service Unavailable", "Others are asking for this page; try again.\n")
+        try:
+            page: Iterable[bytes] = app(environ, start_response)
+        finally:
+            rendering.release()
+        return page
+
+    return serve
+
+
+def serve_page(store: Store, host: str, port: int, *, node_labels: bool = False) -> Page:
+    """Serve the page over HTTP, on threads of its own.
+
+    Args:
+        port: 0 for any free one.
+        node_labels: as :class:`AgentCollector` takes it.
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    return serve_wsgi(page_app(store, node_labels=node_labels), host, port)
+
+
+# Values as samples
+
+
+def _number(suffix: str, name: str, labels: dict[str, str], value: Value) -> Iterator[Sample]:
+    yield Sample(name + suffix, labels, cast(float, value))
+
+
+def _buckets(suffixes: tuple[str, str], name: str, labels: dict[str, str], value: Value) -> Iterator[Sample]:
+    distribution = cast(Distribution, value)
+    counts = itertools.accumulate(distribution.buckets or (distribution.count,))
+    bucket = f"{name}_bucket"
+    for le, count, exemplar in itertools.zip_longest(_les(distribution.bounds), counts, distribution.exemplars):
+        yield Sample(bucket, {**labels, "le": le}, count, None, _exemplar(exemplar) if exemplar else None)
+    yield Sample(name + suffixes[0], labels, distribution.sum)
+    yield Sample(name + suffixes[1], labels, distribution.count)
+
+
+@functools.lru_cache(maxsize=1024)
+def _les(bounds: tuple[float, ...]) -> tuple[str, ...]:
+    return (*map(_text, bounds), "+Inf")
+
+
+def _text(number: float) -> str:
+    return str(floatToGoString(number))  # type: ignore[no-untyped-call]  # prometheus-client's, without hints
+
+
+def _exemplar(held: values.Exemplar) -> Exemplar:
+    return Exemplar({label_name(key): text for key, text in held.attachments}, held.value, held.time)
+
+
+def _quantiles(name: str, labels: dict[str, str], value: Value) -> Iterator[Sample]:
+    summary = cast(Summary, value)
+    for percentile, at in summary.percentiles:
+        quantile = _text(round(percentile / 100, 12))  # 99.9 / 100 is 0.9990000000000001
+        yield Sample(name, {**labels, "quantile": quantile}, at)
+    if summary.sum is not None:
+        yield Sample(f"{name}_sum", labels, summary.sum)
+    if summary.count is not None:
+        yield Sample(f"{name}_count", labels, summary.count)
+
+
+SAMPLES: Mapping[str, Callable[[str, dict[str, str], Value], Iterator[Sample]]] = {
+    "counter": functools.partial(_number, "_total"),
+    "gauge": functools.partial(_number, ""),
+    "gaugehistogram": functools.partial(_buckets, ("_gsum", "_gcount")),
+    "histogram": functools.partial(_buckets, ("_sum", "_count")),
+    "summary": _quantiles,
+}
+
+
+# What the agent says itself
+
+
+def _own_metrics(totals: Totals) -> list[Metric]:
+    requests = CounterMetricFamily(f"{PREFIX}_requests", "Messages received on Export calls.", labels=["service"])
+    requests.add_metric(["trace"], totals.trace_requests)
+    requests.add_metric(["metrics"], totals.metrics_requests)
+    return [
+        GaugeMetricFamily(f"{PREFIX}_clients", "Clients known now.", totals.clients),
+        CounterMetricFamily(
+            f"{PREFIX}_expired_clients", "Clients forgotten since they were silent.", totals.expired_clients
+        ),
+        requests,
+        CounterMetricFamily(f"{PREFIX}_spans", "Spans received.", totals.spans),
+        _refused("spans", "Spans refused.", SPAN_REASONS, totals.refused_spans),
+        CounterMetricFamily(f"{PREFIX}_metrics", "Metrics received, each time they came.", totals.metrics),
+        CounterMetricFamily(f"{PREFIX}_time_series", "Time series received, each time they came.", totals.time_series),
+        _refused("time_series", "Time series refused.", tuple(Reason), totals.refused_time_series),
+        GaugeMetricFamily(f"{PREFIX}_held_time_series", "Time series held.", totals.series),
+        GaugeMetricFamily(f"{PREFIX}_held_bytes", "Memory for clients and time series, estimated.", totals.bytes),
+        GaugeMetricFamily(f"{PREFIX}_held_spans", "Spans held for pages.", totals.spans_held),
+    ]
+
+
+def _refused(what: str, description: str, reasons: Iterable[Reason], by_reason: Mapping[Reason, int]) -> Metric:
+    family = CounterMetricFamily(f"{PREFIX}_refused_{what}", description, labels=["reason"])
+    for reason in reasons:
+        family.add_metric([reason.value], by_reason.get(reason, 0))
+    return family
+
+
+def _conflicts(counts: Mapping[str, int]) -> Metric:
+    description = "Clashes between clients: of a metric's type, of its help, of a series; and metrics left out."
+    family = GaugeMetricFamily(f"{PREFIX}_conflicts", description, labels=["kind"])
+    for kind in CONFLICTS:
+        family.add_metric([kind], counts.get(kind, 0))
+    return family
+
+
+def _target_info(sources: list[SourceView]) -> Metric:
+    """What is known of each source; of two with equal names, what the client first seen later says."""
+    by_target = {frozenset(target_labels(source, node=False).items()): source for source in sources}
+    samples = (Sample("target_info", dict(target_labels(source, node=True)), 1) for source in by_target.values())
+    return _lazily(Metric("target", "What is known of the clients.", "info"), samples)
+
+
+def _names(metrics: Iterable[Metric]) -> set[str]:
+    """All names that these families take."""
+    return {metric.name + suffix for metric in metrics for suffix in SUFFIXES.get(metric.type, ("", "_info"))}
+
+
+# What prometheus-client is given
+
+
+def _lazily(metric: Metric, samples: Iterator[Sample]) -> Metric:
+    """The family with samples that are made one by one: a list of them would take more memory than the page."""
+    metric.samples = cast("list[Sample]", samples)  # prometheus-client goes through them once
+    return metric
+
+
+def _is_readable(accept: str) -> bool:
+    versions = re.findall(r"version=([^;,]*)", accept)
+    return all(READABLE_VERSION.fullmatch(version.strip()) for version in versions)
+
+
+def _answer(start_response: Callable[..., Any], status: str, text: str) -> Iterable[bytes]:
+    start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+    return [text.encode()]

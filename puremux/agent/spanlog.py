@@ -1,0 +1,144 @@
+"""Spans as JSON lines, in a file or on standard output.
+
+Floor 5, agent: imports refusal, spanjson, views, exporter's complaints and ``puremux.proto``.
+
+A line is a span as spanjson writes it, with the ``node`` that sent it and the ``resource`` that it comes from.  The
+lines of a request leave in one write without a buffer, so what was acknowledged outlives a SIGKILL.  All is ASCII: the
+names of spans are hostile input, and a terminal may be looking.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import selectors
+import stat
+import sys
+import time
+from typing import Callable
+
+from ..exporter.complaints import Complaints
+from ..proto import resource_pb2
+from .refusal import ListenerFailed
+from .spanjson import node_record, resource_record, span_record
+from .views import SpansReceived
+
+__all__ = ["SpanLog"]
+
+NEWLINE = 0x0A
+
+to_json = json.JSONEncoder(allow_nan=False).encode
+
+logger = logging.getLogger("puremux.agent")
+
+PATIENCE = 2.0  # seconds for whoever reads from a pipe: the agent's other clients wait meanwhile
+PIPE_BYTES = 4096  # that a pipe takes without blocking when it says that it is writable (POSIX PIPE_BUF on Linux)
+
+
+class SpanLog:
+    """Appends spans to a file, a line each.
+
+    Args:
+        path: of the file, which is made if it isn't there; ``"-"`` for standard output.
+        clock: seconds, as ``time.monotonic``.
+    Raises:
+        OSError: the file cannot be opened; the message says which.
+    """
+
+    def __init__(self, path: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = path
+        self.written = 0
+        """Spans written."""
+        self.failed = 0
+        """Spans that could not be written; each came in a request that was refused."""
+        self._clock = clock
+        self._complaints = Complaints(logger, clock)
+        self._torn = False
+        self._descriptor = _open(path)
+        self._selector = _selector(self._descriptor)
+
+    @property
+    def last_error(self) -> str | None:
+        """The newest failure, as a sentence."""
+        return self._complaints.last
+
+    def receive(self, received: SpansReceived) -> None:
+        """Write the spans of a request.
+
+        Raises:
+            ListenerFailed: they could not be written, or not all; the client may send them again.
+        """
+        lines = _lines(received)
+        try:
+            self._write(lines)
+        except OSError as error:
+            self.failed += len(received.request.spans)
+            sentence = f"spans cannot be written to {self.path}: {error.strerror or error}"
+            self._complaints.say("span log", sentence)
+            raise ListenerFailed(sentence) from error
+        self.written += len(received.request.spans)
+
+    def close(self) -> None:
+        """Close the file.  A second time does nothing."""
+        if self._selector is not None:
+            self._selector.close()
+            self._selector = None
+        if self._descriptor > 2:
+            os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _write(self, lines: bytes) -> None:
+        """Write all; if it ends within a line, the next write begins with a new one."""
+        until = self._clock() + PATIENCE
+        rest = memoryview(b"\n" + lines if self._torn else lines)
+        while rest:
+            if self._selector is not None and not self._selector.select(max(0.0, until - self._clock())):
+                raise OSError(errno.EAGAIN, f"nobody has read from it for {PATIENCE:g} seconds")
+            written = os.write(self._descriptor, rest if self._selector is None else rest[:PIPE_BYTES])
+            if not written:
+                raise OSError(errno.EIO, "it takes no more bytes")
+            self._torn = rest[written - 1] != NEWLINE
+            rest = rest[written:]
+
+
+def _open(path: str) -> int:
+    if path == "-":
+        sys.stdout.flush()
+        return sys.stdout.fileno()
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    for name in ("O_CLOEXEC", "O_BINARY", "O_NONBLOCK"):  # the last for a named pipe that nobody reads from
+        flags |= getattr(os, name, 0)
+    try:
+        return os.open(path, flags, 0o644)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write spans to {path}: {error.strerror}") from error
+
+
+def _selector(descriptor: int) -> selectors.BaseSelector | None:
+    """What waits until a pipe or terminal takes more; None for a file, which always does."""
+    if os.name != "posix" or stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return None
+    selector = selectors.DefaultSelector()
+    try:
+        selector.register(descriptor, selectors.EVENT_WRITE)
+    except OSError:  # /dev/null and the like
+        selector.close()
+        return None
+    return selector
+
+
+def _lines(received: SpansReceived) -> bytes:
+    """The lines for a request.  Node and Resource are the same for most of its spans, so they are written once."""
+    node = to_json(node_record(received.node))
+    common = _tail(node, received.resource)
+    lines = []
+    for span in received.request.spans:
+        tail = _tail(node, span.resource) if span.HasField("resource") else common
+        lines.append(f"{to_json(span_record(span))[:-1]}{tail}")
+    return "".join(lines).encode()
+
+
+def _tail(node: str, resource: resource_pb2.Resource) -> str:
+    return f', "node": {node}, "resource": {to_json(resource_record(resource))}}}\n'
