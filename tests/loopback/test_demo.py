@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from ..programs import LIMIT, PUREMUX, Running
+from ..waiting import eventually
 
 VIEWS = ["opdemo/latency", "opdemo/process_counts", "opdemo/line_lengths", "opdemo/line_counts"]
 RECONNECTION_PERIOD = 1.0  # seconds; the demo's, unless it runs in real time
+PATIENCE = 5.0  # seconds more, for a machine that has other things to do
 
 
 def compared(demo: Running, name: str) -> list[int]:
@@ -57,6 +59,22 @@ def test_a_seed_makes_the_same_run_again(tmp_path: Path) -> None:
     assert runs[0] == runs[1]
 
 
+def test_in_real_time_it_need_not_sleep_to_the_end() -> None:
+    with Running([*PUREMUX, "demo", "--real-time", "--duration", "1"]) as demo:
+        assert demo.finish() == 0, demo.output
+        assert_complete(demo, figures=3)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no terminals of this kind")
+def test_on_a_terminal_it_shows_a_table() -> None:
+    in_a_terminal = [sys.executable, "-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"]
+    with Running([*in_a_terminal, *PUREMUX, "demo", "--spans", "100"], {"TERM": "xterm", "COLUMNS": "100"}) as demo:
+        demo.wait_for("sent again.*confirmed.*dropped")
+        demo.wait_for("[0-9]+ measurements")
+        assert demo.finish() == 0, demo.output
+        assert "spans: 100 ended = 100 confirmed = 100 at the agent\n" in demo.output
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 @pytest.mark.parametrize("how", ["interrupt", "terminate"])
 def test_a_signal_ends_it_with_the_summary(how: str) -> None:
@@ -85,6 +103,7 @@ def test_the_agent_is_killed_and_comes_back(tmp_path: Path) -> None:
             away = demo.wait_for(r"(transient failure|connecting): spans (\d+) ended")
             with Running([*PUREMUX, "agent", "--listen", address, "--spans", second]) as again:
                 again.wait_for(re.escape(address))
+                eventually(lambda: span_ids(second), RECONNECTION_PERIOD + PATIENCE, "spans arrive again")
                 back = demo.wait_for(r"ready: spans (\d+) ended", after=demo.lines.index(away.string))
                 assert int(back.group(1)) > int(away.group(2)), "the demo went on meanwhile"
                 demo.wait_for(r"ready: .* [1-9]\d* confirmed", after=demo.lines.index(back.string))
