@@ -22,7 +22,7 @@ from .summary import Flow, Snapshot, Summary
 
 if TYPE_CHECKING:
     from .embedded import EmbeddedAgent
-    from .program import Program
+    from .program import Program, Tempo
 
 __all__ = ["add_options", "run"]
 
@@ -40,6 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``puremux demo``."""
     add = parser.add_argument
     add("--agent", metavar="HOST:PORT", help="send to this agent instead of an embedded one")
+    add("--insecure", action="store_true", help="without TLS, even if that agent is on another machine")
     add("--duration", metavar="SECONDS", type=_seconds, help="end after so long; default: at Ctrl-C")
     add("--real-time", action="store_true", help="sleep and report as the documentation's program does")
     add("--prometheus", metavar="HOST:PORT", default="127.0.0.1:0", help="where the embedded agent serves its page")
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         stop = stack.enter_context(told_to_stop())
         log = stack.enter_context(options.spans_log.open("w")) if options.spans_log else None
         agent = None if options.agent else stack.enter_context(_embedded(options.prometheus))
-        exporter = stack.enter_context(_exporter(agent.address if agent else options.agent, tempo.reconnection_period))
+        exporter = stack.enter_context(_exporter(options, agent, tempo))
         screen.say(_greeting(options, agent))
         job = program.Program(exporter, tempo, stop, seed=options.seed, most_spans=options.spans, log=log)
         _watch(job, exporter, screen, options.duration)
@@ -84,11 +85,12 @@ def run(options: argparse.Namespace) -> int:
     return 0 if summary.is_complete else 1
 
 
-def _exporter(address: str, reconnection_period: float) -> Exporter:
+def _exporter(options: argparse.Namespace, agent: EmbeddedAgent | None, tempo: Tempo) -> Exporter:
     return Exporter(
-        address,
+        agent.address if agent else options.agent,
+        insecure=True if options.insecure else None,
         service_name="puremux-demo",
-        reconnection_period=reconnection_period,
+        reconnection_period=tempo.reconnection_period,
         bundle_delay=0.5,
         pace=FASTER,
     )
