@@ -41,10 +41,13 @@ class _Stream:
 class Growth:
     """Widens the windows as long as that lets more through.
 
-    The peer can send no more than one window in a round trip.  So when much comes, a SETTINGS frame measures what
-    arrives until it is acknowledged: if that is more than half of a window, and comes faster than whatever was seen
-    before, the window may be what holds the peer back, and is doubled.  A peer that never acknowledges keeps the first
-    windows.
+    The peer can send no more than one window in a round trip, and a SETTINGS frame and its acknowledgement are one.  So
+    when much comes, what arrives within one is measured: if that is more than half of a window, and comes faster than
+    whatever was measured before, the window may be what holds the peer back, and is doubled.
+
+    A peer that waits for credit sends its bursts right behind the acknowledgement of what went out with the credit.  So
+    a first round trip finds the beginning of a burst, and the next one measures.  A peer that never acknowledges keeps
+    the first windows.
 
     Args:
         send_settings: sends a SETTINGS frame with these values; returns the ordinal of its acknowledgement.
@@ -72,26 +75,30 @@ class Growth:
         self._send_settings = send_settings
         self._unmeasured = 0  # bytes since the last measurement
         self._awaited: int | None = None  # the ordinal of the SETTINGS frame that is on its way
-        self._measures = False  # whether its round trip is measured; else it brings a wider window
+        self._is_aligned = False  # whether what comes next begins a burst
+        self._measures = False
         self._began = 0.0
         self._arrived: dict[int, int] = {}  # bytes of each stream within the round trip
         self._best_rate = 0.0  # bytes a second
 
     def received(self, stream_id: int, size: int, now: float) -> None:
         """Note flow-controlled bytes of a running call."""
+        self._unmeasured += size
+        if self._awaited is None and self._is_aligned:
+            self._is_aligned, self._measures = False, True
+            self._began, self._arrived = now, {}
+            self._awaited = self._send_settings({})
+        elif self._awaited is None and self._unmeasured >= self.stream_window and self._may_grow:
+            self._awaited = self._send_settings({})
         if self._measures:
             self._arrived[stream_id] = self._arrived.get(stream_id, 0) + size
-            return
-        self._unmeasured += size
-        if self._awaited is None and self._unmeasured >= self.stream_window and self._may_grow:
-            self._measures, self._began, self._arrived = True, now, {}
-            self._awaited = self._send_settings({})
 
     def acknowledged(self, ordinal: int, now: float) -> None:
         """Note that our SETTINGS frame of this ordinal has made its round trip."""
         if self._awaited is None or ordinal < self._awaited:
             return
         self._awaited = None
+        self._is_aligned = not self._measures
         if self._measures:
             self._measures, self._unmeasured = False, 0
             self._judge(now - self._began)
@@ -114,7 +121,6 @@ class Growth:
             self._best_rate = rate
             self.stream_window = min(2 * self.stream_window, self._max_stream_window)
             self._awaited = self._send_settings({SettingCodes.INITIAL_WINDOW_SIZE: self.stream_window})
-            self._unmeasured = self.stream_window  # measure anew as soon as it has arrived
 
 
 class Inflow:

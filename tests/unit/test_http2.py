@@ -8,10 +8,11 @@ import time
 import pytest
 from h2.connection import H2Connection
 from h2.settings import SettingCodes
-from hyperframe.frame import Frame, GoAwayFrame, PingFrame, SettingsFrame
+from hyperframe.frame import GoAwayFrame, PingFrame, SettingsFrame
 
 from puremux.protocol.guard import Limits
 from puremux.protocol.http2 import Http2
+from tests.unit.peers import SETTINGS, frames, raw
 
 HEADERS = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"h")]
 
@@ -24,22 +25,12 @@ def client(window: int = 100) -> Http2:
     return http2
 
 
-def frames(data: bytes) -> list[Frame]:
-    found = []
-    while data:
-        frame, length = Frame.parse_frame_header(memoryview(data[:9]))
-        frame.parse_body(memoryview(data[9 : 9 + length]))
-        found.append(frame)
-        data = data[9 + length :]
-    return found
-
-
 @pytest.mark.parametrize("client_side", [pytest.param(True, id="client"), pytest.param(False, id="server")])
 def test_the_settings_that_are_announced(client_side: bool) -> None:
     http2 = Http2(client_side=client_side, limits=Limits(), stream_window=12_345, max_concurrent_streams=7)
     http2.initiate_connection()
     data = http2.data_to_send()
-    (settings,) = frames(data[24:] if client_side else data)
+    (settings,) = frames(data)
     assert settings.settings[SettingCodes.INITIAL_WINDOW_SIZE] == 12_345
     assert settings.settings[SettingCodes.MAX_FRAME_SIZE] == 16_384
     assert settings.settings[SettingCodes.MAX_HEADER_LIST_SIZE] == 65_536
@@ -77,7 +68,7 @@ def test_settings_that_nobody_knows_are_not_kept() -> None:
     for first in range(9, 65_536, 2_000):
         codes = range(first, min(first + 2_000, 65_536))
         body = b"".join(struct.pack(">HI", code, 1) for code in codes)
-        http2.receive_data(struct.pack(">BHBBI", 0, len(body), 4, 0, 0) + body)
+        http2.receive_data(raw(SETTINGS, 0, body))
         http2.tame_settings()
     assert len(http2.remote_settings) <= len(SettingCodes)
 

@@ -1,0 +1,235 @@
+"""The receiving side: credit goes back as messages are read, all of it, and windows grow only while that pays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from h2.settings import SettingCodes
+from hyperframe.frame import SettingsFrame, WindowUpdateFrame
+from hypothesis import given
+from hypothesis import strategies as st
+
+from puremux.protocol.guard import Limits
+from puremux.protocol.http2 import Http2
+from puremux.protocol.window import Growth, Inflow
+from tests.unit.peers import REQUEST, frames
+
+WINDOW = 100
+
+
+class Receiver:
+    """A receiving side with a stream 1, and what it sends."""
+
+    def __init__(self, window: int = WINDOW, **options: Any) -> None:
+        self.h2 = Http2(client_side=True, limits=Limits(), stream_window=window, max_concurrent_streams=None)
+        self.h2.initiate_connection()
+        self.h2.send_headers(1, REQUEST)
+        self.h2.data_to_send()
+        self.ordinal = 1
+        self.growth = Growth(
+            self.h2,
+            self._send_settings,
+            **{
+                "stream_window": window,
+                "connection_window": 65_535,
+                "max_stream_window": window,
+                "max_connection_window": 65_535,
+                **options,
+            },
+        )
+        self.inflow = Inflow(self.h2, self.growth)
+
+    def _send_settings(self, values: dict[SettingCodes | int, int]) -> int:
+        self.h2.update_settings(values)
+        self.ordinal += 1
+        return self.ordinal
+
+    def receive(self, size: int, messages: int = 0, *, end: bool = False, now: float = 0.0) -> int:
+        """Take DATA on stream 1; return the credit that it gives the stream."""
+        self.inflow.received(1, size, messages, end_stream=end, now=now)
+        return self.credit(1)
+
+    def take(self) -> int:
+        """Read a message; return the credit that it gives the stream."""
+        self.inflow.taken(1)
+        return self.credit(1)
+
+    def credit(self, stream_id: int) -> int:
+        updates = [each for each in frames(self.h2.data_to_send()) if isinstance(each, WindowUpdateFrame)]
+        return sum(each.window_increment for each in updates if each.stream_id == stream_id)
+
+
+def test_an_incomplete_message_is_credited_as_it_comes() -> None:
+    receiver = Receiver()
+    assert [receiver.receive(10) for _ in range(5)] == [0, 0, 30, 0, 0]
+    assert receiver.receive(10) == 30
+
+
+def test_a_complete_message_is_credited_when_it_is_read() -> None:
+    receiver = Receiver()
+    assert receiver.receive(60, messages=1) == 0
+    assert receiver.take() == 60
+
+
+def test_what_comes_behind_an_unread_message_waits_with_it() -> None:
+    receiver = Receiver()
+    receiver.receive(30, messages=1)
+    assert [receiver.receive(20), receiver.receive(20)] == [0, 0]
+    assert receiver.take() == 70
+
+
+def test_each_message_that_is_read_frees_its_own_bytes() -> None:
+    receiver = Receiver()
+    for _ in range(3):
+        assert receiver.receive(30, messages=1) == 0
+    assert [receiver.take(), receiver.take(), receiver.take()] == [30, 30, 30]
+
+
+def test_messages_of_one_frame_free_it_together() -> None:
+    receiver = Receiver()
+    assert receiver.receive(40, messages=3) == 0
+    assert [receiver.take(), receiver.take(), receiver.take()] == [0, 0, 40]
+    assert receiver.take() == 0, "one message more than there were"
+
+
+def test_small_credit_is_saved_up() -> None:
+    receiver = Receiver()
+    given_back = [receiver.receive(1, messages=1) + receiver.take() for _ in range(100)]
+    assert sum(given_back) == 100
+    assert min(filter(None, given_back)) == 25
+
+
+def test_a_stream_that_the_peer_has_ended_needs_no_credit() -> None:
+    receiver = Receiver()
+    assert receiver.receive(90, messages=1, end=True) == 0
+    assert receiver.take() == 0
+
+
+def test_a_call_that_is_over_needs_no_credit() -> None:
+    receiver = Receiver()
+    receiver.receive(90, messages=1)
+    receiver.inflow.forget(1)
+    assert receiver.take() == 0
+
+
+def test_the_connection_s_credit_does_not_wait_for_a_reader() -> None:
+    receiver = Receiver(window=50_000)
+    receiver.inflow.received(1, 20_000, 1, end_stream=False, now=0.0)
+    assert receiver.credit(0) == 20_000
+
+
+def test_late_bytes_come_back_to_the_connection_and_h2_stays_right() -> None:
+    receiver = Receiver()
+    before = receiver.h2.inbound_flow_control_window
+    for _ in range(10):
+        receiver.inflow.received_late(5_000)
+    assert receiver.credit(0) == 40_000  # the rest is saved up
+    assert receiver.h2.inbound_flow_control_window == before, "h2 has seen neither the bytes nor the credit"
+
+
+@given(st.lists(st.one_of(st.none(), st.tuples(st.integers(1, 40), st.integers(0, 3))), max_size=60))
+def test_credit_is_never_more_than_was_received_and_in_the_end_all_of_it(steps: list[tuple[int, int] | None]) -> None:
+    receiver, received, unread, credited = Receiver(), 0, 0, 0
+    for step in [*steps, *[None] * 180, (100, 0)]:
+        if step is None:
+            credited += receiver.take()
+            unread = max(0, unread - 1)
+        else:
+            received, unread = received + step[0], unread + step[1]
+            credited += receiver.receive(*step)
+        assert credited <= received
+    assert unread == 0 and credited == received
+
+
+# Growth
+
+
+def align(receiver: Receiver) -> None:
+    """Let enough come that a measurement is due, and make the round trip before it."""
+    receiver.growth.received(1, receiver.growth.stream_window, 0.0)
+    receiver.growth.acknowledged(receiver.ordinal, 0.0)
+
+
+def grow(receiver: Receiver, now: float, seconds: float, size: int) -> tuple[int, int]:
+    """One measured round trip in which so many bytes come; return the windows after it."""
+    if not receiver.growth._is_aligned:
+        align(receiver)
+    receiver.growth.received(1, size, now)
+    receiver.growth.acknowledged(receiver.ordinal, now + seconds)
+    receiver.growth.acknowledged(receiver.ordinal, now + seconds)  # of the wider window, if there is one
+    return receiver.growth.stream_window, receiver.growth.connection_window
+
+
+def test_windows_double_as_long_as_that_lets_more_through() -> None:
+    receiver = Receiver(65_535, max_stream_window=500_000, max_connection_window=10**6)
+    windows = [grow(receiver, now, 0.1, receiver.growth.stream_window) for now in range(4)]
+    assert windows == [(131_070, 131_070), (262_140, 262_140), (500_000, 524_280), (500_000, 1_000_000)]
+    announced = [
+        each for each in frames(receiver.h2.data_to_send()) if isinstance(each, SettingsFrame) and each.settings
+    ]
+    assert [each.settings[SettingCodes.INITIAL_WINDOW_SIZE] for each in announced] == [131_070, 262_140, 500_000]
+
+
+@pytest.mark.parametrize(
+    "seconds, size, grows",
+    [
+        pytest.param(0.1, 65_535, True, id="a whole window in a round trip"),
+        pytest.param(0.1, 32_767, False, id="half a window"),
+        pytest.param(0.0, 65_535, False, id="no time that can be measured"),
+        pytest.param(-1.0, 65_535, False, id="a clock that jumps back"),
+    ],
+)
+def test_a_window_grows_when_it_may_be_what_holds_the_peer_back(seconds: float, size: int, grows: bool) -> None:
+    receiver = Receiver(65_535, max_stream_window=500_000)
+    assert (grow(receiver, 0.0, seconds, size)[0] > 65_535) is grows
+
+
+def test_a_wider_window_that_brought_nothing_is_the_last() -> None:
+    receiver = Receiver(65_535, max_stream_window=10**9, max_connection_window=10**9)
+    windows = [grow(receiver, now, 0.1, 100_000) for now in range(9)]
+    assert windows[-1] == windows[0] == (131_070, 131_070)
+    assert grow(receiver, 10.0, 0.05, 100_000) == (262_140, 131_070 * 2), "until the peer becomes faster"
+
+
+def test_nothing_is_measured_while_little_comes() -> None:
+    receiver = Receiver(65_535, max_stream_window=10**6)
+    receiver.growth.received(1, 65_534, 0.0)
+    assert receiver.ordinal == 1
+    receiver.growth.received(1, 1, 0.0)
+    assert receiver.ordinal == 2
+
+
+def test_a_peer_that_never_acknowledges_is_asked_once() -> None:
+    receiver = Receiver(65_535, max_stream_window=10**6)
+    for _ in range(100):
+        receiver.growth.received(1, 65_535, 0.0)
+    assert receiver.ordinal == 2
+    assert receiver.growth.stream_window == 65_535
+
+
+def test_an_earlier_acknowledgement_is_not_taken_for_ours() -> None:
+    receiver = Receiver(65_535, max_stream_window=10**6)
+    align(receiver)
+    receiver.growth.received(1, 65_535, 0.0)
+    receiver.growth.acknowledged(receiver.ordinal - 1, 5.0)
+    assert receiver.growth.stream_window == 65_535
+    receiver.growth.acknowledged(receiver.ordinal, 5.0)
+    assert receiver.growth.stream_window == 131_070
+
+
+def test_at_its_maximum_a_window_is_not_measured_any_more() -> None:
+    receiver = Receiver(65_535)
+    for _ in range(10):
+        receiver.growth.received(1, 65_535, 0.0)
+    assert receiver.ordinal == 1
+
+
+def test_many_small_streams_widen_the_connection_s_window_only() -> None:
+    receiver = Receiver(65_535, max_stream_window=10**6, max_connection_window=10**6)
+    align(receiver)
+    for stream_id in range(1, 61, 2):
+        receiver.growth.received(stream_id, 2_000, 0.0)
+    receiver.growth.acknowledged(receiver.ordinal, 0.1)
+    assert (receiver.growth.stream_window, receiver.growth.connection_window) == (65_535, 131_070)
+    assert receiver.credit(0) == 65_535
