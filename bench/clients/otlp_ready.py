@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from measure import attributes, measured, options, tell
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter

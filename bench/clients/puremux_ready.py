@@ -11,7 +11,9 @@ import puremux
 def main() -> None:
     asked = options()
     spans = ready(min(asked.spans, 10_000), asked.attributes)
-    exporter = puremux.Exporter(asked.address, service_name="bench", queue_size=asked.spans + 1, bundle_count=asked.batch)
+    exporter = puremux.Exporter(
+        asked.address, service_name="bench", queue_size=asked.spans + 1, bundle_count=asked.batch
+    )
     exporter.flush()
 
     def work() -> None:

@@ -38,7 +38,7 @@ class Batch:
 class Ledger:
     """What became of one kind of items: spans, or metrics.
 
-    ``accepted == waiting + unconfirmed + confirmed + dropped``, at any time, but for what the queue in front still holds.
+    At any time ``accepted == waiting + unconfirmed + confirmed + dropped``, but for what the queue in front holds.
     """
 
     most_bytes: int

@@ -11,10 +11,10 @@ from typing import Callable, Protocol
 
 from ..call import CallBase
 from ..channel import Channel
-from ..protocol.events import CallEnded
 from ..proto import trace_service_pb2
+from ..protocol.events import CallEnded
 
-__all__ = ["Configurable", "ConfigService"]
+__all__ = ["ConfigService", "Configurable"]
 
 
 class Configurable(Protocol):
@@ -95,7 +95,7 @@ class ConfigService:
         try:
             update = trace_service_pb2.UpdatedLibraryConfig.FromString(payload)
             self._following.apply(update.config.SerializeToString())
-        except Exception as error:  # protobuf has a DecodeError in each implementation; the old settings stay
+        except Exception as error:  # noqa: BLE001  protobuf has a DecodeError in each implementation; the old settings stay
             self._complain("the agent's configuration", f"The agent sent a configuration that cannot be used: {error}")
         message = trace_service_pb2.CurrentLibraryConfig()
         message.config.MergeFromString(self._following.current())

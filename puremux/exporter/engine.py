@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
-from typing import Any, Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Callable
 
 from ..channel import Channel
 from ..subchannel import Backoff, Connectivity
@@ -48,7 +49,8 @@ class Signal:
     threshold: int = 1
     """Queue length at which the thread is to be woken; 1 until it runs."""
 
-    service: Service | None = None
+    service: Service = field(init=False)
+    """Set by the engine."""
 
     encoding: bool = False
     """True while items are neither in the queue nor in the ledger, but being made into a batch."""
@@ -119,7 +121,9 @@ class Engine:
         self._summoned = False
         self._draining = 0
         for signal in self.signals:
-            signal.service = Service(channel, signal.path, signal.ledger, identity, self, pace, Backoff(maximum=5.0), compression)
+            signal.service = Service(
+                channel, signal.path, signal.ledger, identity, self, pace, Backoff(maximum=5.0), compression
+            )
         self._config = ConfigService(channel, node, following, self.complaints.say)
         channel.watch_state(self._state_changed)
         self._driver.on_fork(self._after_fork)
@@ -156,7 +160,6 @@ class Engine:
     def submit(self, signal: Signal, batch: Batch) -> None:
         """Send a batch that came ready-made."""
         with self._driver.lock:
-            assert signal.service is not None
             signal.service.submit(batch)
             self._run()
 
@@ -187,8 +190,7 @@ class Engine:
             self._stopped = True
             settled = self._is_settled()
             for signal in self.signals:
-                if signal.service is not None:
-                    signal.service.close()
+                signal.service.close()
             self._drop_undelivered()
             self._config.close()
         self.channel.close()
@@ -241,8 +243,8 @@ class Engine:
         now = self._driver.clock()
         for signal in self.signals:
             service = signal.service
-            session = service.session if service else None
-            if service is None or session is None:
+            session = service.session
+            if session is None:
                 continue
             reason = service.check(now)
             if session.unanswered_since is not None and now - session.unanswered_since > self._pace.probe_within:
@@ -273,7 +275,7 @@ class Engine:
             wait(self._changed, self._is_settled, STOP_WAIT - DEAD_WAIT)
 
     def _heard_since(self, when: float) -> bool:
-        sessions = [signal.service.session for signal in self.signals if signal.service is not None]
+        sessions = [signal.service.session for signal in self.signals]
         return any(session is not None and session.heard_at >= when for session in sessions)
 
     def _is_settled(self) -> bool:
@@ -297,7 +299,6 @@ class Engine:
         """The child sends nothing of the parent's, and starts when it has something of its own."""
         for signal in self.signals:
             signal.queue.forget()
-            assert signal.service is not None
             signal.service.abandon()
             signal.threshold = 1
         self._config.abandon()
@@ -327,7 +328,7 @@ class Engine:
             return
         with self._driver.lock:
             for signal in self.signals:
-                if self._draining and signal.service is not None:
+                if self._draining:
                     signal.service.drain()
             self.settled()
 
@@ -343,7 +344,7 @@ class Engine:
         for item in signal.queue.take(signal.bundle):
             try:
                 part = signal.encode(item)
-            except Exception as error:  # an item of the application's is never a reason to lose the others
+            except Exception as error:  # noqa: BLE001  an item of the application's is never a reason to lose the others
                 failures += 1
                 self.complaints.say("an item", f"One of the {signal.name} cannot be encoded: {error!r}")
                 continue
@@ -359,7 +360,7 @@ class Engine:
         with self._driver.lock:
             signal.ledger.accepted += failures
             signal.ledger.dropped[UNENCODABLE] += failures
-            if parts and signal.service is not None:
+            if parts:
                 signal.service.submit(Batch(b"".join(parts), len(parts)))
             if self._stopped:
                 self._drop_undelivered()

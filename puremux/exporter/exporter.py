@@ -10,8 +10,10 @@ from __future__ import annotations
 import atexit
 import ssl
 import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any, Callable
 
 from ..channel import Channel
 from ..errors import Metadata
@@ -22,7 +24,7 @@ from .batches import Batch, Ledger
 from .engine import Engine, Signal
 from .identity import Identity
 from .limits import SpanLimits
-from .metrics_pb import metric_message
+from .metrics import MetricEncoder
 from .queue import HandOver
 from .sampling import AgentSampler
 from .spans import SpanEncoder
@@ -31,14 +33,15 @@ from .streams import Pace
 __all__ = ["Exporter"]
 
 DEFAULT_PORT = 55678  # of an OpenCensus Agent
+MOST_SERIES = 1000  # of one metric in a message; agents refuse messages of 4 MiB, careful ones of 1 MiB
 BACKOFF = Backoff(initial=1.0, maximum=5.0)  # when no reconnection period is asked for
 
 
 class Exporter:
     """Sends spans and metrics to an OpenCensus Agent, in the background.
 
-    Nothing here waits for the agent, but :meth:`flush` and :meth:`stop`, whose waits are bounded; nothing raises because
-    of it.  What goes wrong is counted in :meth:`stats` and logged once a minute (logger ``puremux.exporter``).
+    Nothing here waits for the agent, but :meth:`flush` and :meth:`stop`, whose waits are bounded; nothing raises
+    because of it.  What goes wrong is counted in :meth:`stats`, and logged once a minute by ``puremux.exporter``.
 
     Args:
         address: ``host:port`` or another form that :class:`puremux.Channel` takes, or a list of agents of which one is
@@ -95,7 +98,11 @@ class Exporter:
         user_agent: str | None = None,
         tap: Tap | None = None,
     ) -> None:
-        for name, value in (("bundle_count", bundle_count), ("bundle_delay", bundle_delay), ("replay_bytes", replay_bytes)):
+        for name, value in (
+            ("bundle_count", bundle_count),
+            ("bundle_delay", bundle_delay),
+            ("replay_bytes", replay_bytes),
+        ):
             if value <= 0:
                 raise ValueError(f"{name} takes a number above zero, not {value!r}")
         limits = span_limits or SpanLimits()
@@ -129,7 +136,7 @@ class Exporter:
         self._metrics = Signal(
             "metrics",
             metrics_service_pb2.METRICS_SERVICE_EXPORT_PATH,
-            _metric_encoder(metric_name_prefix),
+            MetricEncoder(metric_name_prefix).field,
             HandOver(queue_size),
             Ledger(replay_bytes),
             bundle_count,
@@ -145,7 +152,7 @@ class Exporter:
             compression=compression,
         )
         atexit.register(self._engine.stop)
-        # Without this a program that drops an exporter would keep its thread; what it holds still leaves, by the engine.
+        # Else a program that drops an exporter would keep its thread; what it holds still leaves, by the engine.
         weakref.finalize(self, self._engine.retire).atexit = False
         if start:
             self.start()
@@ -159,7 +166,7 @@ class Exporter:
         try:
             for span_data in span_datas:
                 put(span_data)
-        except Exception as error:  # not a sequence of spans; the application must not suffer for it
+        except Exception as error:  # noqa: BLE001  not a sequence of spans; the application must not suffer for it
             self._engine.complain("export", f"export() was given {type(span_datas).__name__}: {error!r}")
         if len(signal.queue) >= signal.threshold:
             self._engine.summon()
@@ -167,12 +174,16 @@ class Exporter:
     emit = export
 
     def export_metrics(self, metrics: Iterable[Any]) -> None:
-        """Hand over metrics (``opencensus.metrics`` Metric); never waits, never raises."""
+        """Hand over metrics (``opencensus.metrics`` Metric); never waits, never raises.
+
+        A metric of more than a thousand time series travels, and is counted, as several.
+        """
         signal = self._metrics
         try:
             for metric in metrics:
-                signal.queue.put(metric)
-        except Exception as error:  # as above
+                for piece in _pieces(metric):
+                    signal.queue.put(piece)
+        except Exception as error:  # noqa: BLE001  as above
             self._engine.complain("export_metrics", f"export_metrics() was given {type(metrics).__name__}: {error!r}")
         if len(signal.queue):  # metrics come once a period, and their time is theirs: no waiting for more
             self._engine.summon_all()
@@ -245,9 +256,9 @@ class Exporter:
         """What became of everything, in numbers of spans; the same for metrics under ``"metrics"``.
 
         Returns:
-            ``queue``: handed over, not encoded yet; ``waiting``: encoded, not sent; ``unconfirmed``: sent, not proven to
-            have arrived; ``confirmed``; ``sent`` and ``replayed``: put on a stream the first time, and again;
-            ``dropped``: given up, by reason; ``accepted``: their sum, ``sent`` and ``replayed`` apart.
+            ``queue``: handed over, not encoded yet; ``waiting``: encoded, not sent; ``unconfirmed``: sent, not proven
+            to have arrived; ``confirmed``; ``dropped``: given up, by reason; ``accepted``: the sum of these;
+            ``sent`` and ``replayed``: put on a stream the first time, and again.
             ``connections``, ``reconnects``, ``state``, ``last_error`` speak of the connection.
         """
         return self._engine.stats()
@@ -265,12 +276,22 @@ def _span_encoder(sampler: AgentSampler) -> Callable[[Any], bytes]:
     return encode
 
 
-def _metric_encoder(prefix: str) -> Callable[[Any], bytes]:
-    def encode(metric: Any) -> bytes:
-        request = metrics_service_pb2.ExportMetricsServiceRequest(metrics=[metric_message(metric, prefix)])
-        return request.SerializeToString()
+@dataclass(frozen=True)
+class _Piece:
+    """Some of a metric's time series: a metric in its own right."""
 
-    return encode
+    descriptor: Any
+    time_series: Sequence[Any]
+
+
+def _pieces(metric: Any) -> Iterator[Any]:
+    """The metric, or several with its descriptor, none of them too large for one message."""
+    series = getattr(metric, "time_series", ())
+    if len(series) <= MOST_SERIES:
+        yield metric
+        return
+    for begin in range(0, len(series), MOST_SERIES):
+        yield _Piece(metric.descriptor, series[begin : begin + MOST_SERIES])
 
 
 def _pairs(headers: Mapping[str, str] | Metadata | None) -> Metadata:

@@ -92,5 +92,3 @@ class ScriptedAgent:
         self.configs.append(stream)
         self.on_config(stream)
         return stream
-
-

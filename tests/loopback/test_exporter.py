@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any, Iterator
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,9 @@ def agent() -> Iterator[ScriptedAgent]:
 
 
 def total(stats: dict[str, Any]) -> int:
-    return stats["confirmed"] + sum(stats["dropped"].values()) + stats["queue"] + stats["waiting"] + stats["unconfirmed"]
+    return (
+        stats["confirmed"] + sum(stats["dropped"].values()) + stats["queue"] + stats["waiting"] + stats["unconfirmed"]
+    )
 
 
 def test_flush_means_that_the_agent_has_it(agent: ScriptedAgent) -> None:
@@ -146,7 +149,7 @@ def test_a_batch_that_is_always_refused_is_given_up_while_others_pass(agent: Scr
         while not exporter.stats()["dropped"] and good < 100:
             exporter.export(spans(1, f"good{good}-"))
             good += 1
-            eventually(lambda: exporter.stats()["confirmed"] == good, 10)
+            eventually(lambda: exporter.stats()["confirmed"] == good, 10)  # noqa: B023  run at once
         assert exporter.flush(20)
         stats = exporter.stats()
     assert stats["dropped"] == {"refused by the agent": 1}
@@ -202,9 +205,7 @@ def test_stopping_does_not_wait_for_a_dead_agent_and_counts_what_it_could_not_de
     assert exporter.stats()["dropped"] == {"the exporter was stopped": 15}
 
 
-def test_what_is_no_span_is_counted_and_never_raised(
-    agent: ScriptedAgent, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_is_no_span_is_counted_and_never_raised(agent: ScriptedAgent, caplog: pytest.LogCaptureFixture) -> None:
     with exporter_to(agent) as exporter:
         exporter.export([object(), span("good"), None])
         exporter.export(None)  # type: ignore[arg-type]  # that is the point
@@ -301,3 +302,17 @@ def test_an_agent_without_config_is_asked_once_a_connection(
         eventually(lambda: len(again.configs) == 1, 10)
         again.stop()
     assert not any("Config" in record.getMessage() for record in caplog.records)
+
+
+def test_a_metric_of_many_time_series_travels_in_pieces(agent: ScriptedAgent) -> None:
+    descriptor = SimpleNamespace(
+        name="m", description="", unit="1", type=SimpleNamespace(name="CUMULATIVE_INT64", value=4), label_keys=[]
+    )
+    series = [SimpleNamespace(label_values=[], start_timestamp=None, points=[]) for _ in range(2500)]
+    with exporter_to(agent) as exporter:
+        exporter.export_metrics([SimpleNamespace(descriptor=descriptor, time_series=series)])
+        assert exporter.flush(10)
+        assert exporter.stats()["metrics"]["dropped"] == {}
+    metrics = [metric for request in agent.requests(METRICS_EXPORT) for metric in request.metrics]
+    assert [len(metric.timeseries) for metric in metrics] == [1000, 1000, 500]
+    assert {metric.metric_descriptor.name for metric in metrics} == {"m"}

@@ -67,7 +67,9 @@ def test_a_rate_of_none_keeps_none() -> None:
 
 def test_a_configuration_without_sampler_leaves_the_decision_to_the_application() -> None:
     sampler = AgentSampler(samplers.AlwaysOnSampler())
-    sampler.apply(TraceConfig(constant_sampler=ConstantSampler(decision=ConstantSampler.ALWAYS_OFF)).SerializeToString())
+    sampler.apply(
+        TraceConfig(constant_sampler=ConstantSampler(decision=ConstantSampler.ALWAYS_OFF)).SerializeToString()
+    )
     assert not sampler.should_sample(context())
     sampler.apply(b"")
     assert sampler.should_sample(context())
