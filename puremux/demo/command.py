@@ -114,12 +114,13 @@ def _greeting(options: argparse.Namespace, agent: EmbeddedAgent | None) -> str:
 
 def _watch(program: Program, exporter: Exporter, screen: Screen, duration: float | None) -> None:
     began = time.monotonic()
+    seconds = 0.0
     program.start()
-    while not program.done.wait(REFRESH):
-        seconds = time.monotonic() - began
+    while duration is None or seconds < duration:
         screen.show(_snapshot(program, exporter, seconds))
-        if duration is not None and seconds >= duration:
+        if program.done.wait(REFRESH):
             return
+        seconds = time.monotonic() - began
 
 
 def _snapshot(program: Program, exporter: Exporter, seconds: float) -> Snapshot:
