@@ -3,6 +3,8 @@
 Floor 5, a face: may import every floor below and ``puremux.proto``.
 """
 
+from __future__ import annotations
+
 from .agent import Agent
 from .limits import AgentLimits
 

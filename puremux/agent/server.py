@@ -15,8 +15,10 @@ import selectors
 import socket
 import ssl
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Callable, Mapping, Protocol
+from pathlib import Path
+from typing import Any, Callable, Protocol
 
 from ..errors import LocalProtocolError, Metadata
 from ..protocol.connection import Connection
@@ -302,8 +304,8 @@ def _bound(sock: socket.socket, where: Any) -> socket.socket:
 
 def _freed(path: str) -> str:
     """A unix socket's path, without the file that a server which is gone has left there."""
-    if not path.startswith("\0") and os.path.exists(path):
+    if not path.startswith("\0") and Path(path).exists():
         with socket.socket(socket.AF_UNIX) as sock:
             if sock.connect_ex(path) == errno.ECONNREFUSED:
-                os.unlink(path)
+                Path(path).unlink()
     return path

@@ -45,7 +45,7 @@ class _Export:
     def message(self, payload: bytes) -> None:
         try:
             request = self._parse(payload)
-        except Exception as error:  # protobuf has a DecodeError in each of its implementations
+        except Exception as error:  # noqa: BLE001  protobuf has a DecodeError in each of its implementations
             self._responder.finish(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}")
             return
         try:
@@ -108,7 +108,7 @@ class _Config:
     def message(self, payload: bytes) -> None:
         try:
             current = trace_service_pb2.CurrentLibraryConfig.FromString(payload)
-        except Exception as error:  # as above
+        except Exception as error:  # noqa: BLE001  as above
             self._responder.finish(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}")
             return
         if self.current is None and not current.HasField("node"):
