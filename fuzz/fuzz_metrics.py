@@ -63,7 +63,7 @@ def metrics(draw: st.DrawFn) -> Any:
     shared = draw(moments)
     point = thing(value=value, timestamp=st.one_of(st.just(shared), mostly(times)))
     series = thing(
-        label_values=st.lists(thing(value=mostly(labels)), max_size=3),
+        label_values=st.lists(st.one_of(st.none(), thing(value=mostly(labels))), max_size=3),
         points=st.lists(mostly(point), max_size=3),
         start_timestamp=st.one_of(st.none(), st.just(shared), mostly(times)),
     )

@@ -162,7 +162,7 @@ class MetricEncoder:
         start = b""
         if metric_type not in GAUGES:
             start = self._start_time(START_TIMESTAMP, series.start_timestamp, "start timestamp")
-        values = tuple([label.value for label in series.label_values])
+        values = tuple([None if label is None else label.value for label in series.label_values])
         try:
             labels = self._labels[values]
         except TypeError:  # not hashable

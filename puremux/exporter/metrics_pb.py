@@ -68,12 +68,14 @@ class _MetricMessages:
         start = None if metric_type in GAUGES else self._time(series.start_timestamp, "start timestamp")
         return metrics_pb2.TimeSeries(
             start_timestamp=start,
-            label_values=[
-                metrics_pb2.LabelValue(value=self._text(label.value), has_value=label.value is not None)
-                for label in series.label_values
-            ],
+            label_values=[self._label_value(label) for label in series.label_values],
             points=self._each(series.points, lambda point: self._point(point, metric_type), "point"),
         )
+
+    def _label_value(self, label: Any) -> metrics_pb2.LabelValue:
+        """A gauge's default time series has None where others have labels; a view's have labels of None."""
+        value = None if label is None else label.value
+        return metrics_pb2.LabelValue(value=self._text(value), has_value=value is not None)
 
     def _point(self, point: Any, metric_type: int) -> metrics_pb2.Point:
         kind = reading.point_kind(metric_type, point.value)

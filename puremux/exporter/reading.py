@@ -119,8 +119,12 @@ def cut(value: object, limit: int) -> tuple[str, int]:
 
 def left_out(what: str, value: object, error: Exception) -> str:
     """The sentence about a part, or a whole, that could not be sent."""
-    shown = describe(getattr(value, "name", value))
-    return f"{what} {shown} is left out: {describe(error)}"
+    try:
+        shown, reason = describe(getattr(value, "name", value)), text(error)
+    except Exception:  # noqa: BLE001  as below
+        shown, reason = f"(a {type(value).__name__})", "it says nothing"
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "  # our own say enough
+    return f"{what} {shown} is left out: {kind}{reason[:200]}"
 
 
 def describe(value: object) -> str:

@@ -1,0 +1,182 @@
+"""The direct encoder of spans: equal to the generated classes, on real spans and on any; its caches; its limits."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from google.protobuf.internal import api_implementation
+from hypothesis import HealthCheck, settings
+from opencensus.trace import link, samplers, status, time_event
+from opencensus.trace.span_context import SpanContext
+from opencensus.trace.span_data import SpanData
+from opencensus.trace.tracer import Tracer
+
+from fuzz import fuzz_spans
+from puremux.exporter import spans
+from puremux.exporter.fields import Cache
+from puremux.exporter.limits import SpanLimits
+from puremux.exporter.spans import SpanEncoder
+from puremux.exporter.spans_pb import span_message
+from puremux.proto import trace_service_pb2
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Kept:
+    """An exporter that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.spans: list[SpanData] = []
+
+    def export(self, span_datas: list[SpanData]) -> None:
+        self.spans.extend(span_datas)
+
+
+def traced(count: int) -> list[SpanData]:
+    """Spans with all that a tracer can give them."""
+    kept = Kept()
+    tracer = Tracer(exporter=kept, sampler=samplers.AlwaysOnSampler())
+    for number in range(count):
+        with tracer.span("parent") as parent:
+            parent.add_attribute("http.method", "GET")
+            parent.add_attribute("http.status_code", 200)
+            parent.add_attribute("number", number * 1000)
+            parent.add_attribute("cached", number % 2 == 0)
+            parent.add_attribute("share", number / 7)
+            parent.add_annotation("an annotation", k="v")
+            parent.add_message_event(time_event.MessageEvent(datetime(2026, 1, 1), number, 2, 120, 100))
+            parent.add_link(link.Link("0" * 31 + "1", "0" * 15 + "2", link.Type.PARENT_LINKED_SPAN))
+            parent.set_status(status.Status(number % 17, "said"))
+            with pytest.raises(RuntimeError), tracer.span("child"):
+                raise RuntimeError("on purpose")
+    return kept.spans
+
+
+def by_classes(span: Any, limits: SpanLimits | None = None) -> bytes:
+    return span_message(span, limits or SpanLimits()).SerializeToString(deterministic=True)
+
+
+def test_spans_of_a_real_tracer() -> None:
+    encoder = SpanEncoder()
+    made = traced(20)
+    assert len(made) == 40
+    for span in made:
+        assert encoder.encode(span) == by_classes(span)
+    assert not encoder.defects.counts
+
+
+def test_fields_one_after_the_other_are_a_request() -> None:
+    encoder = SpanEncoder()
+    made = traced(3)
+    request = trace_service_pb2.ExportTraceServiceRequest.FromString(b"".join(map(encoder.field, made)))
+    assert list(request.spans) == [span_message(span) for span in made]
+
+
+def test_any_span_is_written_as_the_generated_classes_write_it() -> None:
+    settings(suppress_health_check=[HealthCheck.too_slow])(fuzz_spans.spans_agree)()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_harness_takes_any_bytes(seed: int) -> None:
+    fuzz_spans.check(random.Random(seed).randbytes(300 * seed))
+
+
+@pytest.mark.skipif(api_implementation.Type() == "python", reason="the tests themselves run so")
+def test_the_same_under_protobufs_python_implementation() -> None:
+    program = (
+        "from google.protobuf.internal import api_implementation\n"
+        "assert api_implementation.Type() == 'python'\n"
+        "from fuzz.fuzz_spans import spans_agree\n"
+        "from hypothesis import HealthCheck, settings\n"
+        "slow = dict(deadline=None, suppress_health_check=list(HealthCheck))\n"
+        "settings(max_examples=50, database=None, **slow)(spans_agree)()"
+    )
+    environment = {**os.environ, "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, timeout=50, check=True)
+
+
+@pytest.mark.parametrize(
+    "keys, order",
+    [
+        pytest.param(["b", "a"], ["a", "b"], id="ASCII"),
+        pytest.param(["z", "é", "\U00010000", "\uffff"], ["z", "é", "\uffff", "\U00010000"], id="by code points"),
+        pytest.param(["ab", "a", ""], ["", "a", "ab"], id="the beginning of another before it"),
+    ],
+)
+def test_attributes_are_written_in_the_order_of_their_keys(keys: list[str], order: list[str]) -> None:
+    span = traced(1)[0]._replace(attributes=dict.fromkeys(keys, True))
+    written = SpanEncoder().encode(span)
+    entries = [b"\x0a" + bytes([len(key.encode())]) + key.encode() + b"\x12\x02\x18\x01" for key in order]
+    assert b"".join(b"\x0a" + bytes([len(entry)]) + entry for entry in entries) in written
+
+
+def test_equal_values_of_different_types_are_told_apart() -> None:
+    encoder = SpanEncoder()
+    span = traced(1)[0]
+    for value in (1, True, 1.0, "1", 0, False, 0.0, -0.0, "0", 1):
+        changed = span._replace(attributes={"key": value})
+        assert encoder.encode(changed) == by_classes(changed)
+
+
+def test_equal_endings_of_different_types_are_written_alike() -> None:
+    encoder = SpanEncoder()
+    span = traced(1)[0]
+    for one in (1, True, 1.0, "1", 1):
+        changed = span._replace(span_kind=one, child_span_count=one, status=status.Status(one))
+        assert encoder.encode(changed) == by_classes(changed)
+
+
+def test_new_limits_hold_from_the_next_span_on() -> None:
+    encoder = SpanEncoder()
+    span = traced(1)[1]
+    for limits in (
+        SpanLimits(),
+        SpanLimits(max_attributes=1, max_string_bytes=2),
+        SpanLimits(max_links=0),
+        SpanLimits(),
+    ):
+        encoder.limits = limits
+        assert encoder.limits is limits
+        assert encoder.encode(span) == by_classes(span, limits)
+
+
+def test_caches_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "CACHED_TEXTS", 10)
+    encoder = SpanEncoder()
+    span = traced(1)[0]
+    for number in range(100):
+        changed = span._replace(
+            name=f"name {number}",
+            attributes={f"key {number}": f"value {number}", "big": "x" * 1000, "long" * 100: "y"},
+            start_time=datetime(2026, 1, 1, 0, number % 60, number // 60).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            status=status.Status(number, f"message {number}"),
+        )
+        assert encoder.encode(changed) == by_classes(changed)
+    caches = [cache for cache in vars(encoder).values() if isinstance(cache, Cache)]
+    assert len(caches) == 4
+    for cache in caches:
+        assert 0 < len(cache) <= 10
+        assert "x" * 1000 not in repr(cache)
+
+
+def test_a_tuple_of_another_shape_is_no_span_data() -> None:
+    encoder = SpanEncoder()
+    made = traced(1)
+    assert encoder.encode(made[0]) == by_classes(made[0])
+    changed = SimpleNamespace(**made[0]._asdict())
+    assert encoder.encode(changed) == by_classes(made[0])
+    with pytest.raises(ValueError, match="left out"):
+        encoder.encode(tuple(made[0]))
+
+
+def test_a_context_without_a_tracestate() -> None:
+    span = traced(1)[0]._replace(context=SimpleNamespace(trace_id=SpanContext().trace_id))
+    assert SpanEncoder().encode(span) == by_classes(span)
