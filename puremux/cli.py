@@ -47,10 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (PuremuxError, OSError, ValueError) as error:
-        print(f"puremux {name}: {error}", file=sys.stderr)
+        print(f"puremux {name}: {_sentence(error)}", file=sys.stderr)
         return CANNOT
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _sentence(error: Exception) -> str:
+    """An error in words; the system's number for it tells nobody anything."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:

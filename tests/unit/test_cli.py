@@ -78,8 +78,12 @@ def test_a_command_gets_its_options_and_gives_the_exit_code(command: types.Simpl
 @pytest.mark.parametrize(
     "error, code, printed",
     [
-        pytest.param(ConnectError("127.0.0.1:1", "nothing accepts there"), 2, "puremux try: nothing accepts there\n", id="ours"),
-        pytest.param(OSError(98, "port in use"), 2, "puremux try: [Errno 98] port in use\n", id="the system's"),
+        pytest.param(
+            ConnectError("127.0.0.1:1", "nothing accepts there"), 2, "puremux try: nothing accepts there\n", id="ours"
+        ),
+        pytest.param(OSError(98, "port in use"), 2, "puremux try: port in use\n", id="the system's"),
+        pytest.param(OSError(13, "not allowed", "a/b"), 2, "puremux try: a/b: not allowed\n", id="about a file"),
+        pytest.param(OSError("it is full"), 2, "puremux try: it is full\n", id="without a number"),
         pytest.param(
             ValueError("takes a number"), 2, "puremux try: takes a number\n", id="an option that does not fit"
         ),
@@ -119,7 +123,9 @@ def test_a_command_that_is_not_chosen_is_not_imported() -> None:
     )
     names = done.stdout.split()
     assert "puremux.cli" in names
-    assert not [name for name in names if name.startswith(("google", "h2.connection", "opencensus", "rich", "puremux.exporter"))]
+    assert not [
+        name for name in names if name.startswith(("google", "h2.connection", "opencensus", "rich", "puremux.exporter"))
+    ]
 
 
 def test_a_reader_who_has_seen_enough_is_no_error() -> None:
