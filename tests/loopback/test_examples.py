@@ -14,7 +14,7 @@ from ..programs import PUREMUX, ROOT, Running
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-TRIED = {"end_to_end.py"}
+TRIED = {"end_to_end.py", "first_spans.py"}
 
 
 def test_every_example_is_tried_here() -> None:
@@ -38,6 +38,17 @@ def test_end_to_end(tmp_path: Path) -> None:
     # A span that Ctrl-C ended has no latency.
     assert len(latencies) <= len({span["span_id"] for span in received}) <= len(latencies) + 1
     assert "Traceback" not in example.output
+
+
+def test_first_spans(tmp_path: Path) -> None:
+    spans = tmp_path / "spans"
+    with Running([*PUREMUX, "agent", "--listen", "127.0.0.1:0", "--spans", spans]) as agent:
+        address = agent.wait_for(r"127\.0\.0\.1:\d+").group()
+        with Running([sys.executable, "examples/first_spans.py", address]) as example:
+            assert example.finish() == 0, example.output
+        assert example.lines == ["2 spans are at the agent"]
+        received = [json.loads(line) for line in spans.read_text().splitlines()]
+    assert [span["name"] for span in received] == ["coffee", "breakfast"]
 
 
 def test_it_is_the_program_of_the_demo() -> None:
