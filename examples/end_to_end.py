@@ -113,7 +113,7 @@ def work(exporter: puremux.Exporter, pace: float) -> None:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Sends spans and metrics of a small program to an OpenCensus Agent.")
-    parser.add_argument("--address", default="localhost:55678", help="the agent's; default: %(default)s")
+    parser.add_argument("address", nargs="?", default="localhost:55678", help="the agent's; default: %(default)s")
     parser.add_argument("--real-time", action="store_true", help="sleep as long as the documentation's program does")
     return parser.parse_args()
 

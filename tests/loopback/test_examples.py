@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,42 +15,54 @@ from ..programs import PUREMUX, ROOT, Running
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-TRIED = {"end_to_end.py", "first_spans.py"}
+ENDLESS = {"end_to_end.py"}
+BRIEF = sorted({path.name for path in (ROOT / "examples").glob("*.py")} - ENDLESS)
 
 
-def test_every_example_is_tried_here() -> None:
-    assert {path.name for path in EXAMPLES} == TRIED
+class Agent:
+    """``puremux agent``, which writes its spans to a file."""
+
+    def __init__(self, process: Running, spans: Path) -> None:
+        self.address = process.wait_for(r"127\.0\.0\.1:\d+").group()
+        self._process = process
+        self._spans = spans
+
+    def received(self) -> list[dict[str, Any]]:
+        """End it, and read what it wrote."""
+        self._process.terminate()
+        assert self._process.finish() == 0, self._process.output
+        return [json.loads(line) for line in self._spans.read_text().splitlines()]
 
 
-def test_end_to_end(tmp_path: Path) -> None:
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    """An agent to try an example with."""
     spans = tmp_path / "spans"
-    with Running([*PUREMUX, "agent", "--listen", "127.0.0.1:0", "--spans", spans]) as agent:
-        address = agent.wait_for(r"127\.0\.0\.1:\d+").group()
-        with Running([sys.executable, "examples/end_to_end.py", "--address", address]) as example:
-            example.wait_for(r"^#0: LineLength: \d+By$")
-            example.wait_for(r"^Latency: \d+\.\d{3}ms$")
-            example.interrupt()
-            assert example.finish() == 0, example.output
-        agent.terminate()
-        assert agent.finish() == 0, agent.output
+    with Running([*PUREMUX, "agent", "--listen", "127.0.0.1:0", "--spans", spans]) as process:
+        yield Agent(process, spans)
+
+
+@pytest.mark.parametrize("name", BRIEF)
+def test_an_example_that_ends_by_itself(name: str, agent: Agent) -> None:
+    """Each takes an agent's address, and sends it something."""
+    with Running([sys.executable, f"examples/{name}", agent.address]) as example:
+        assert example.finish() == 0, example.output
+    assert "Traceback" not in example.output
+    assert agent.received()
+
+
+def test_end_to_end(agent: Agent) -> None:
+    with Running([sys.executable, "examples/end_to_end.py", agent.address]) as example:
+        example.wait_for(r"^#0: LineLength: \d+By$")
+        example.wait_for(r"^Latency: \d+\.\d{3}ms$")
+        example.interrupt()
+        assert example.finish() == 0, example.output
+    assert "Traceback" not in example.output
     latencies = [line for line in example.lines if line.startswith("Latency")]
-    received = [json.loads(line) for line in spans.read_text().splitlines()]
+    received = agent.received()
     assert {span["name"] for span in received} == {"Foo"}
     # A span that Ctrl-C ended has no latency.
     assert len(latencies) <= len({span["span_id"] for span in received}) <= len(latencies) + 1
-    assert "Traceback" not in example.output
-
-
-def test_first_spans(tmp_path: Path) -> None:
-    spans = tmp_path / "spans"
-    with Running([*PUREMUX, "agent", "--listen", "127.0.0.1:0", "--spans", spans]) as agent:
-        address = agent.wait_for(r"127\.0\.0\.1:\d+").group()
-        with Running([sys.executable, "examples/first_spans.py", address]) as example:
-            assert example.finish() == 0, example.output
-        assert example.lines == ["2 spans are at the agent"]
-        received = [json.loads(line) for line in spans.read_text().splitlines()]
-    assert [span["name"] for span in received] == ["coffee", "breakfast"]
 
 
 def test_it_is_the_program_of_the_demo() -> None:
