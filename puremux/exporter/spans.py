@@ -282,8 +282,9 @@ class SpanEncoder:
         written: list[bytes] = []
         add, entries, keys = written.append, self._entries, self._keys
         try:
-            for key in sorted(attributes):  # the order in which protobuf writes a map deterministically
-                value = attributes[key]
+            values = getattr(attributes, "_dict", attributes)  # opencensus's BoundedDict adds a call to each look-up
+            for key in sorted(values):  # the order in which protobuf writes a map deterministically
+                value = values[key]
                 kind = type(value)
                 if kind is float or (kind is int and value >= SMALL):  # seldom the same again
                     body = keys[key] + VALUE_WRITERS[kind](value)
@@ -444,7 +445,8 @@ class SpanEncoder:
 
     def _each(self, parts: Any, limit: int, write: Callable[[Any], bytes], what: str, written: list[bytes]) -> int:
         """Append the bytes of each part within the limit; return how many parts are missing."""
-        kept, dropped = list(parts) if parts else [], 0
+        held = getattr(parts, "_dq", parts)  # as above, of its BoundedList
+        kept, dropped = list(held) if held else [], 0
         if len(kept) > limit or getattr(parts, "dropped", False):
             kept, dropped = reading.newest(parts, limit)
         for part in kept:
