@@ -256,7 +256,7 @@ class Driver:
             self._turning = before
 
     def _time_to_wait(self, longest: float) -> float:
-        if self._soon or self._unlocked:
+        if self._soon or self._unlocked or self._closed:
             return 0.0
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)

@@ -16,8 +16,8 @@ from .stream import ByteStream
 
 __all__ = ["Link"]
 
-READ_SIZE = 64 * 1024
-READS_A_TURN = 16  # then the other connections have their turn
+READ_SIZE = 32 * 1024
+TURN = 0.005  # seconds of reading, after which the other connections, the timers and the callers have their turn
 
 Tap = Callable[[str, bytes], None]
 """Told every piece of bytes that went by: ``"sent"`` or ``"received"``, and the bytes."""
@@ -116,7 +116,8 @@ class Link:
     # Inside
 
     def _receive(self) -> None:
-        for _ in range(READS_A_TURN):
+        until = self._driver.clock() + TURN
+        while True:
             data = self._stream.receive(READ_SIZE)
             if data is None:
                 return
@@ -129,7 +130,9 @@ class Link:
             self._dispatch(self.connection.receive_data(data, self.heard_at))
             if self._closed or self.connection.has_ended:
                 return
-        self._driver.call_soon(self.ready)  # TLS may hold decrypted bytes that no selector reports
+            if self._driver.clock() >= until:
+                self._driver.call_soon(self.ready)  # TLS may hold decrypted bytes that no selector reports
+                return
 
     def _send_some(self) -> bool:
         """Whether another round may send more."""
