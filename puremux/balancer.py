@@ -231,8 +231,8 @@ class RoundRobin(Balancer):
 class _Group:
     """The endpoints of one target, each with its subchannel.
 
-    They are looked up when the first call needs them, and again when a connection to one of them fails, since a
-    server that has moved is the usual reason.
+    They are looked up when the first call needs them, and again when a connection to one of them is lost or cannot be
+    made, since a server that has moved is a usual reason; but no more often than the back-off's first wait allows.
     """
 
     def __init__(
@@ -277,6 +277,7 @@ class _Group:
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         self._looking_up = self._timer = None
+        self.past_connections, self.error = 0, None
         if not self.subchannels:
             self.state = Connectivity.IDLE
         for each in [*self.subchannels.values(), *self.retired]:
@@ -308,29 +309,38 @@ class _Group:
         self._replace(endpoints)
 
     def _replace(self, endpoints: Sequence[Endpoint]) -> None:
-        """Keep the subchannels of endpoints that are still there, and their order."""
+        """Keep the subchannels of endpoints that are still there; connect to the new ones."""
         before, self.subchannels = self.subchannels, {}
         for each in endpoints:
-            known = before.pop(each, None)
-            self.subchannels[each] = known or self._make(self._target.peer_at(each), self._changed)
+            self.subchannels[each] = before.pop(each) if each in before else self._new(each)
         self.retired = [each for each in self.retired if each.running] + list(before.values())
         for gone in before.values():
             self.past_connections += gone.connections
             gone.retire()
         self._set(Connectivity.SHUTDOWN)
-        for subchannel in list(self.subchannels.values()):
-            subchannel.connect()
         self._tell()
 
+    def _new(self, endpoint: Endpoint) -> Subchannel:
+        subchannel = self._make(self._target.peer_at(endpoint), self._changed)
+        subchannel.connect()
+        return subchannel
+
     def _changed(self) -> None:
-        failed = any(each.state is Connectivity.TRANSIENT_FAILURE for each in self.subchannels.values())
-        if failed and self._driver.clock() - self._look_up_began >= self._backoff.initial:
-            self._look_up()
+        if self._timer is None and any(map(_is_lost, self.subchannels.values())):
+            self._timer = self._driver.call_at(self._look_up_began + self._backoff.initial, self._look_up_again)
         self._tell()
+
+    def _look_up_again(self) -> None:
+        self._timer = None
+        self._look_up()
 
     def _waited(self) -> None:
         self._timer = None
-        self._set(Connectivity.IDLE)
+        self._driver.call_soon(self._wait_over)  # as a subchannel does, so that the failure is seen
+
+    def _wait_over(self) -> None:
+        if self.state is Connectivity.TRANSIENT_FAILURE:
+            self._set(Connectivity.IDLE)
 
     def _set(self, state: Connectivity) -> None:
         if self.state is not state:
@@ -342,6 +352,12 @@ class _Group:
             self._timer.cancel()
         if self._looking_up is not None:
             self._looking_up.cancel()
+
+
+def _is_lost(subchannel: Subchannel) -> bool:
+    """Whether it has no connection although it has tried, or had one."""
+    state = subchannel.state
+    return state is Connectivity.TRANSIENT_FAILURE or (state is Connectivity.IDLE and subchannel.connections > 0)
 
 
 LOOK_UP_TIME = 20.0  # seconds; as long as an attempt to connect may take by default

@@ -39,6 +39,7 @@ from .transport.link import Tap
 from .transport.proxy import proxy_for
 from .transport.resolve import resolve
 from .transport.tls import client_context
+from .transport.wait import Clock
 
 __all__ = ["Channel"]
 
@@ -126,10 +127,10 @@ class Channel:
         addresses = [parse_address(each, default_port) for each in ([target] if isinstance(target, str) else target)]
         if not addresses:
             raise ValueError("a channel needs at least one target")
-        peers = _PeerOptions(tls, insecure, authority, agent, max_receive_message_length, proxy)
-        targets = [peers.target(each) for each in addresses]
         self.max_send_message_length = max_send_message_length
         self.driver = driver or Driver()
+        peers = _PeerOptions(tls, insecure, authority, agent, max_receive_message_length, proxy, self.driver.clock)
+        targets = [peers.target(each) for each in addresses]
         make = functools.partial(
             Subchannel,
             self.driver,
@@ -384,6 +385,7 @@ class _PeerOptions:
     user_agent: str
     max_receive_message_length: int | None
     proxy: str | None
+    clock: Clock
 
     def target(self, address: Address) -> Target:
         """What an address means with these options."""
@@ -395,7 +397,9 @@ class _PeerOptions:
         route = proxy_for(address, os.environ, self.proxy)
         peer = Peer(
             name=str(address),
-            dial=lambda until: dial(address, tls=context, proxy=route, until=until, server_name=server_name),
+            dial=lambda until: dial(
+                address, tls=context, proxy=route, until=until, server_name=server_name, clock=self.clock
+            ),
             authority=self.authority or address.authority,
             scheme="http" if plaintext else "https",
             user_agent=self.user_agent,
@@ -403,9 +407,9 @@ class _PeerOptions:
         )
         return Target(
             peer,
-            resolve=None if route else functools.partial(resolve, address),
+            resolve=None if route else functools.partial(resolve, address, clock=self.clock),
             dial=lambda endpoint, until: dial_endpoints(
-                [endpoint], address, tls=context, until=until, server_name=server_name
+                [endpoint], address, tls=context, until=until, server_name=server_name, clock=self.clock
             ),
         )
 

@@ -191,8 +191,13 @@ class Subchannel:
             self._set(Connectivity.TRANSIENT_FAILURE)
 
     def _waited(self) -> None:
+        # Not at once: calls that do not want to wait must see the failure, however short the wait was.
         self._timer = None
-        self._set(Connectivity.IDLE)
+        self._driver.call_soon(self._wait_over)
+
+    def _wait_over(self) -> None:
+        if self.state is Connectivity.TRANSIENT_FAILURE and self._timer is None:
+            self._set(Connectivity.IDLE)
 
     def _abort(self) -> None:
         self._stop_timer()

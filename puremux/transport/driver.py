@@ -156,10 +156,13 @@ class Driver:
             return
         if self._thread is None and not self._start():
             return
-        if not self._awake:
+        if not self._awake and self._loop is not None:
             self._awake = True
-            if self._loop is not None:
+            try:
                 self._loop.wake()
+            except BaseException:  # Ctrl-C: a wake-up that is lost is a delay
+                self._awake = False
+                raise
 
     def wait_for(self, condition: threading.Condition, predicate: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until ``predicate()`` holds; ``condition`` is on the driver's lock, which the caller holds.
@@ -186,7 +189,8 @@ class Driver:
             if self._closed:
                 return
             thread = self._thread
-            self.wake()
+            if thread is not None:
+                self.wake()
             self._closed = True
         if thread is None:
             self._finish()

@@ -88,7 +88,7 @@ class Link:
             # Not at once: the caller is in the middle of a step of his own.
             self._driver.call_soon(functools.partial(self._lose, error.message))
         except BaseException:  # Ctrl-C: some bytes may be lost, and frames behind them would mean something else
-            self._driver.call_soon(functools.partial(self._lose, "a write was interrupted"))
+            self._lose("a write was interrupted")
             raise
         self._dispatch(self.connection.take_events())
         if self.connection.has_ended and not self._unsent:

@@ -1,0 +1,381 @@
+"""The life of a channel's connections: states, back-off, GOAWAY, limits, keepalive, idleness, the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from h2.errors import ErrorCodes
+
+from puremux.channel import Channel
+from puremux.errors import AddressError, RpcError
+from puremux.status import StatusCode
+from puremux.subchannel import Backoff, Connectivity, Keepalive
+
+from .channels import LIMIT, States, Time, within
+from .grpc_server import GrpcServer, ServedCall
+
+IDLE, CONNECTING, READY, FAILED, SHUTDOWN = Connectivity
+
+
+@pytest.fixture
+def server() -> Iterator[GrpcServer]:
+    with GrpcServer() as server:
+        yield server
+
+
+@pytest.fixture
+def channel(server: GrpcServer) -> Iterator[Channel]:
+    with Channel(server.target) as channel:
+        yield channel
+
+
+@pytest.fixture
+def stopped() -> Iterator[Time]:
+    """A clock that stands still, and its driver."""
+    stopped = Time()
+    yield stopped
+    stopped.driver.close()
+
+
+def ended_with(call: Any) -> RpcError:
+    with pytest.raises(RpcError) as caught:
+        call()
+    return caught.value
+
+
+# Addresses
+
+
+def test_every_kind_of_address_is_connected_to(tmp_path: Path) -> None:
+    for server in (GrpcServer(), GrpcServer(host="::1"), GrpcServer(path=str(tmp_path / "socket"))):
+        with server, Channel(server.target) as channel:
+            assert channel.unary_unary("/t/Echo")(b"hi", timeout=LIMIT) == b"hi"
+
+
+def test_tls_is_verified_and_used(server_tls: Any, client_tls: Any) -> None:
+    with GrpcServer(tls=server_tls) as server, Channel(f"localhost:{server.port}", tls=client_tls) as channel:
+        assert channel.unary_unary("/t/Echo")(b"hi", timeout=LIMIT) == b"hi"
+
+
+def test_a_server_without_trust_is_refused_in_words(server_tls: Any) -> None:
+    with GrpcServer(tls=server_tls) as server, Channel(f"localhost:{server.port}", insecure=False) as channel:
+        error = ended_with(lambda: channel.unary_unary("/t/Echo")(b"hi", timeout=LIMIT))
+    assert error.code() is StatusCode.UNAVAILABLE and "certificate" in error.details()
+
+
+def test_headers_say_who_asks_for_what(server: GrpcServer) -> None:
+    with Channel(server.target, authority="virtual.example:1", metadata=[("team", "blue")]) as channel:
+        channel.unary_unary("/t/Echo")(b"", timeout=LIMIT, metadata=[("trace-bin", b"\0\xff")])
+    (request,) = server.requests
+    assert request.authority == "virtual.example:1"
+    assert ("team", "blue") in request.metadata and ("trace-bin", b"\0\xff") in request.metadata
+    assert request.timeout is not None and LIMIT - 5 < request.timeout <= LIMIT
+
+
+@pytest.mark.parametrize(
+    "options, problem",
+    [
+        pytest.param({"compression": "zip"}, "compression 'zip'", id="unknown compression"),
+        pytest.param({"policy": "random"}, "policy 'random'", id="unknown policy"),
+        pytest.param({"connect_timeout": 0}, "above zero", id="no time to connect"),
+        pytest.param({"metadata": [("Key", "value")]}, "lower-case", id="metadata that cannot be sent"),
+        pytest.param({"user_agent": "ä"}, "ASCII", id="user agent that cannot be sent"),
+        pytest.param({"authority": ""}, None, id="no authority is the address's own"),
+    ],
+)
+def test_options_are_checked_when_given(options: dict[str, Any], problem: str | None) -> None:
+    if problem is None:
+        Channel("localhost:1", **options).close()
+    else:
+        with pytest.raises(ValueError, match=problem):
+            Channel("localhost:1", **options)
+
+
+@pytest.mark.parametrize("target", ["", "host:port", "http://agent", []], ids=repr)
+def test_targets_that_cannot_be_read_are_refused(target: Any) -> None:
+    with pytest.raises((AddressError, ValueError)):
+        Channel(target)
+
+
+# States and back-off
+
+
+def test_states_are_told_in_order(server: GrpcServer) -> None:
+    channel = Channel(server.target)
+    states = States(channel)
+    assert states.next() is IDLE
+    channel.unary_unary("/t/Echo")(b"", timeout=LIMIT)
+    assert [states.next(), states.next()] == [CONNECTING, READY]
+    server.connections[0].close()
+    assert states.next() is IDLE
+    channel.close()
+    assert states.next() is SHUTDOWN and channel.state is SHUTDOWN
+    assert states.is_quiet
+
+
+def test_unsubscribed_callbacks_are_told_nothing(channel: Channel) -> None:
+    told: list[Connectivity] = []
+    channel.subscribe(told.append)
+    channel.unsubscribe(told.append)
+    channel.unary_unary("/t/Echo")(b"", timeout=LIMIT)
+    assert READY not in told
+
+
+def test_a_channel_connects_without_a_call_if_asked_to(channel: Channel) -> None:
+    States(channel, try_to_connect=True).until(READY)
+
+
+def test_attempts_are_as_far_apart_as_the_back_off_says(stopped: Time, refused_port: int) -> None:
+    backoff = Backoff(initial=1.0, multiplier=1.6, jitter=0.0, maximum=3.0)
+    with Channel(f"127.0.0.1:{refused_port}", driver=stopped.driver, backoff=backoff) as channel:
+        states = States(channel)
+        call = channel.open("/t/Echo", wait_for_ready=True)
+        states.until(FAILED)
+        for delay in (1.0, 1.6, 2.56, 3.0, 3.0):
+            stopped.advance(delay - 0.01)
+            assert states.is_quiet
+            stopped.advance(0.02)
+            states.until(FAILED)
+        assert call.is_active()
+
+
+def test_back_off_is_spread_by_its_jitter_and_never_beyond_its_maximum() -> None:
+    backoff = Backoff()
+    assert {round(backoff.delay(1), 3) for _ in range(20)} != {1.0}
+    assert all(0.8 <= backoff.delay(1) <= 1.2 for _ in range(100))
+    assert all(96 <= backoff.delay(10_000) <= 144 for _ in range(100))
+
+
+def test_calls_fail_at_once_while_nobody_answers(refused_port: int) -> None:
+    with Channel(f"127.0.0.1:{refused_port}") as channel:
+        error = ended_with(lambda: channel.unary_unary("/t/Echo")(b"", timeout=LIMIT))
+        assert error.code() is StatusCode.UNAVAILABLE
+        assert f"127.0.0.1:{refused_port}" in error.details() and "refused" in error.details()
+        assert ended_with(lambda: channel.unary_unary("/t/Echo")(b"")).code() is StatusCode.UNAVAILABLE
+
+
+def test_calls_that_want_to_wait_get_through_when_the_server_comes(refused_port: int) -> None:
+    with Channel(f"127.0.0.1:{refused_port}", backoff=Backoff(initial=0.02)) as channel:
+        states = States(channel)
+        call = channel.unary_unary("/t/Echo").future(b"hi", timeout=LIMIT, wait_for_ready=True)
+        states.until(FAILED)
+        with GrpcServer(port=refused_port):
+            assert call.result() == b"hi"
+
+
+def test_the_deadline_bounds_waiting_for_a_connection(refused_port: int) -> None:
+    with Channel(f"127.0.0.1:{refused_port}") as channel:
+        error = ended_with(lambda: channel.unary_unary("/t/Echo")(b"", timeout=0.05, wait_for_ready=True))
+    assert error.code() is StatusCode.DEADLINE_EXCEEDED
+    assert "was not answered within 0.05 s" in error.details() and str(refused_port) in error.details()
+
+
+def test_the_deadline_bounds_connecting(black_hole: tuple[str, int]) -> None:
+    with Channel("{}:{}".format(*black_hole)) as channel:
+        error = ended_with(lambda: channel.unary_unary("/t/Echo")(b"", timeout=0.05))
+    assert error.code() is StatusCode.DEADLINE_EXCEEDED and "connected to" in error.details()
+
+
+def test_a_connection_that_was_of_use_is_replaced_at_once(stopped: Time, server: GrpcServer) -> None:
+    with Channel(server.target, driver=stopped.driver) as channel:
+        states = States(channel)
+        channel.unary_unary("/t/Echo")(b"")
+        states.until(READY)
+        server.connections[0].kill()
+        states.until(IDLE)
+        assert channel.unary_unary("/t/Echo")(b"again") == b"again"
+        assert channel.connections == 2
+
+
+def test_a_connection_that_was_of_no_use_is_replaced_after_the_back_off(stopped: Time, server: GrpcServer) -> None:
+    with Channel(server.target, driver=stopped.driver, backoff=Backoff(jitter=0.0)) as channel:
+        states = States(channel, try_to_connect=True)
+        states.until(READY)
+        server.connections[0].go_away("not you")
+        states.until(FAILED)
+        assert "not you" in ended_with(lambda: channel.unary_unary("/t/Echo")(b"")).details()
+        stopped.advance(1.01)
+        assert channel.unary_unary("/t/Echo")(b"") == b""
+
+
+def test_a_silent_server_is_given_up_after_the_connect_timeout(stopped: Time, serve: Any) -> None:
+    silence = threading.Event()
+    silent = serve(lambda sock: silence.wait(LIMIT))
+    with Channel(f"127.0.0.1:{silent.port}", driver=stopped.driver, connect_timeout=5) as channel:
+        call = channel.open("/t/Echo", request=b"")
+        assert within(lambda: channel._balancer.subchannels[0].session)
+        stopped.advance(5.1)
+        assert call.code() is StatusCode.UNAVAILABLE and "no HTTP/2 SETTINGS within 5 s" in call.details()
+    silence.set()
+
+
+# GOAWAY, refusals and limits
+
+
+def test_goaway_lets_running_calls_finish_and_sends_new_ones_elsewhere(server: GrpcServer, channel: Channel) -> None:
+    running = channel.unary_unary("/t/Hold").future(b"", timeout=LIMIT)
+    server.wait_for_call()
+    server.connections[0].go_away("maintenance")
+    assert within(lambda: channel.state is IDLE)
+    assert channel.unary_unary("/t/Echo")(b"new", timeout=LIMIT) == b"new"
+    assert len(server.connections) == 2 and not server.connections[0].closed.is_set()
+    server.release.set()
+    assert running.result() == b"held"
+    assert server.connections[0].closed.wait(LIMIT), "a drained connection is closed"
+
+
+def refuse(times: int) -> Any:
+    """A handler that does not take the first calls."""
+    left = threading.Semaphore(times)
+
+    def handle(call: ServedCall) -> None:
+        if left.acquire(blocking=False):
+            call.connection.step(lambda core: core.reset(call.request.stream_id, ErrorCodes.REFUSED_STREAM))
+        else:
+            call.send_headers()
+            for message in call:
+                call.send(message)
+            call.finish()
+
+    return handle
+
+
+def test_refused_calls_are_made_again(server: GrpcServer, channel: Channel) -> None:
+    server.handlers["/t/Moody"] = refuse(2)
+    assert channel.unary_unary("/t/Moody")(b"please", timeout=LIMIT) == b"please"
+    assert list(channel.stream_stream("/t/Moody")(iter([b"a", b"b"]), timeout=LIMIT)) == [b"a", b"b"]
+    assert len(server.requests) == 4
+
+
+def test_calls_are_made_again_only_so_often(server: GrpcServer, channel: Channel) -> None:
+    server.handlers["/t/Moody"] = refuse(1000)
+    error = ended_with(lambda: channel.unary_unary("/t/Moody")(b"please", timeout=LIMIT))
+    assert error.code() is StatusCode.UNAVAILABLE and "REFUSED_STREAM" in error.details()
+    assert len(server.requests) == 5
+
+
+def test_calls_wait_while_the_server_takes_no_more() -> None:
+    with GrpcServer(max_concurrent_streams=2) as server, Channel(server.target) as channel:
+        calls = [channel.unary_unary("/t/Hold").future(b"", timeout=LIMIT) for _ in range(7)]
+        server.wait_for_call(2)
+        error = ended_with(lambda: channel.unary_unary("/t/Echo")(b"", timeout=0.05))
+        assert error.code() is StatusCode.DEADLINE_EXCEEDED and "MAX_CONCURRENT_STREAMS" in error.details()
+        assert len(server.requests) == 2
+        assert calls.pop().cancel()
+        server.release.set()
+        assert [each.result() for each in calls] == [b"held"] * 6
+        assert len(server.connections) == 1
+
+
+# Keepalive and idleness
+
+
+def test_an_idle_connection_is_closed_and_made_again(stopped: Time, server: GrpcServer) -> None:
+    with Channel(server.target, driver=stopped.driver, idle_timeout=10) as channel:
+        echo = channel.unary_unary("/t/Echo")
+        echo(b"")
+        stopped.advance(5.0)
+        echo(b"")
+        stopped.advance(5.0)
+        stopped.advance(4.9)
+        assert channel.state is READY
+        stopped.advance(5.0)
+        assert channel.state is IDLE
+        assert server.connections[0].closed.wait(LIMIT)
+        assert echo(b"back") == b"back"
+
+
+def test_a_connection_with_a_call_is_not_idle(stopped: Time, server: GrpcServer) -> None:
+    with Channel(server.target, driver=stopped.driver, idle_timeout=10) as channel:
+        call = channel.unary_unary("/t/Hold").future(b"")
+        server.wait_for_call()
+        for _ in range(10):
+            stopped.advance(5.0)
+        server.release.set()
+        assert call.result() == b"held"
+
+
+def test_a_quiet_connection_is_asked_for_a_sign_of_life(stopped: Time, server: GrpcServer) -> None:
+    keepalive = Keepalive(time=10, timeout=5)
+    with Channel(server.target, driver=stopped.driver, keepalive=keepalive) as channel:
+        call = channel.unary_unary("/t/Hold").future(b"")
+        call.initial_metadata()
+        for _ in range(3):
+            stopped.advance(5.0)
+        assert within(lambda: server.connections[0].pings == 1)
+        server.connections[0].mute = True
+        for _ in range(5):
+            stopped.advance(5.0)
+        assert call.code() is StatusCode.UNAVAILABLE
+        assert "keepalive PING within 5 s" in call.details()
+
+
+def test_no_pings_are_sent_without_calls(stopped: Time, server: GrpcServer) -> None:
+    with Channel(server.target, driver=stopped.driver, keepalive=Keepalive(time=10)) as channel:
+        channel.unary_unary("/t/Echo")(b"")
+        for _ in range(10):
+            stopped.advance(5.0)
+        channel.unary_unary("/t/Echo")(b"")
+        assert server.connections[0].pings == 0
+
+
+def test_pings_without_calls_are_sent_if_permitted(stopped: Time, server: GrpcServer) -> None:
+    keepalive = Keepalive(time=10, permit_without_calls=True)
+    with Channel(server.target, driver=stopped.driver, keepalive=keepalive) as channel:
+        channel.unary_unary("/t/Echo")(b"")
+        for _ in range(3):
+            stopped.advance(5.0)
+        assert within(lambda: server.connections[0].pings == 1)
+
+
+def test_too_many_pings_doubles_the_interval(stopped: Time, server: GrpcServer) -> None:
+    with Channel(server.target, driver=stopped.driver, keepalive=Keepalive(time=10)) as channel:
+        channel.unary_unary("/t/Echo")(b"")
+        server.connections[0].go_away("too_many_pings", ErrorCodes.ENHANCE_YOUR_CALM)
+        assert within(lambda: channel.state is IDLE)
+        call = channel.unary_unary("/t/Hold").future(b"")
+        call.initial_metadata()
+        for _ in range(3):
+            stopped.advance(5.0)
+        server.connections[1].step(lambda core: core.ping(b"hereiam!"))
+        assert server.connections[1].pings == 0
+        for _ in range(6):
+            stopped.advance(5.0)
+        assert within(lambda: server.connections[1].pings == 1)
+
+
+# The end
+
+
+def test_closing_cancels_what_runs_drains_and_waits() -> None:
+    with GrpcServer(max_concurrent_streams=1) as server:
+        channel = Channel(server.target)
+        draining = channel.unary_unary("/t/Hold").future(b"")
+        server.wait_for_call()
+        server.connections[0].go_away()
+        assert within(lambda: channel.state is IDLE)
+        running = channel.unary_unary("/t/Hold").future(b"")
+        server.wait_for_call()
+        waiting = channel.unary_unary("/t/Hold").future(b"")
+        channel.close()
+        assert [each.code() for each in (draining, running, waiting)] == [StatusCode.CANCELLED] * 3
+        assert all(each.closed.wait(LIMIT) for each in server.connections)
+
+
+def test_a_closed_channel_takes_no_calls(server: GrpcServer) -> None:
+    channel = Channel(server.target)
+    channel.close()
+    assert ended_with(lambda: channel.unary_unary("/t/Echo")(b"")).code() is StatusCode.CANCELLED
+
+
+def test_two_channels_can_share_a_driver(server: GrpcServer) -> None:
+    first = Channel(server.target)
+    second = Channel(server.target, driver=first.driver)
+    assert first.unary_unary("/t/Echo")(b"1") + second.unary_unary("/t/Echo")(b"2") == b"12"
+    second.close()
+    assert first.unary_unary("/t/Echo")(b"3") == b"3"
+    first.close()

@@ -1,0 +1,232 @@
+"""The driver's loop: timers, hand-over, waiting, its end.  Its only socket is its own."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from puremux.transport.driver import Driver
+from puremux.transport.wait import Step, Wait
+
+LIMIT = 10.0
+
+
+@pytest.fixture
+def driver() -> Iterator[Driver]:
+    driver = Driver("test")
+    yield driver
+    driver.close()
+
+
+def done_by(driver: Driver) -> threading.Event:
+    """Set when the driver has done what it was given so far."""
+    done = threading.Event()
+    driver.call_soon(done.set)
+    return done
+
+
+def test_a_driver_costs_nothing_until_it_is_needed() -> None:
+    before = threading.active_count()
+    driver = Driver()
+    driver.close()
+    assert threading.active_count() == before and driver._loop is None and not driver.is_running
+
+
+def test_work_is_done_in_order_on_one_thread(driver: Driver) -> None:
+    done: list[tuple[int, str]] = []
+    for index in range(100):
+        driver.call_soon(lambda index=index: done.append((index, threading.current_thread().name)))  # type: ignore[misc]
+    assert done_by(driver).wait(LIMIT)
+    assert done == [(index, "test") for index in range(100)]
+
+
+def test_locked_work_holds_the_lock_and_unlocked_work_does_not(driver: Driver) -> None:
+    found: list[bool] = []
+    done = threading.Event()
+
+    def look() -> None:
+        taken: list[bool] = []
+        other = threading.Thread(
+            target=lambda: taken.append(driver.lock.acquire(timeout=0.05)) or driver.lock.release()
+        )
+        other.start()
+        other.join()
+        found.append(taken == [True])
+
+    driver.call_unlocked(look)
+    driver.call_unlocked(done.set)
+    assert done.wait(LIMIT) and found == [True]
+
+
+def test_timers_ring_in_the_order_of_their_times() -> None:
+    now = [100.0]
+    driver = Driver(clock=lambda: now[0])
+    rung: list[str] = []
+    for delay, name in ((3.0, "c"), (1.0, "a"), (2.0, "b"), (9.0, "later")):
+        driver.call_later(delay, lambda name=name: rung.append(name))  # type: ignore[misc]
+    driver.call_later(1.5, lambda: rung.append("cancelled")).cancel()
+    assert done_by(driver).wait(LIMIT) and rung == []
+    now[0] = 103.0
+    driver.wake()
+    assert done_by(driver).wait(LIMIT) and rung == ["a", "b", "c"]
+    driver.close()
+
+
+def test_an_earlier_timer_shortens_the_wait_under_way(driver: Driver) -> None:
+    rung = threading.Event()
+    driver.call_later(50.0, lambda: None)
+    assert done_by(driver).wait(LIMIT)
+    driver.call_later(0.01, rung.set)
+    assert rung.wait(LIMIT)
+
+
+def test_an_error_in_one_callback_does_not_stop_the_others(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
+    driver.call_soon(lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    driver.call_later(0, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    driver.call_unlocked(lambda: 1 / 0)
+    assert done_by(driver).wait(LIMIT) and done_by(driver).wait(LIMIT)
+    assert caplog.text.count("ZeroDivisionError") == 3
+
+
+def test_waiting_ends_with_the_event_or_the_time(driver: Driver) -> None:
+    condition = threading.Condition(driver.lock)
+    found: list[int] = []
+
+    def find() -> None:
+        found.append(1)
+        condition.notify_all()
+
+    with driver.lock:
+        began = time.monotonic()
+        assert not driver.wait_for(condition, lambda: bool(found), 0.02)
+        assert time.monotonic() - began >= 0.02
+        driver.call_soon(find)
+        assert driver.wait_for(condition, lambda: bool(found), LIMIT)
+
+
+def test_waiting_on_the_drivers_own_thread_turns_the_loop(driver: Driver) -> None:
+    found: list[int] = []
+    result: list[bool] = []
+    done = threading.Event()
+
+    def wait() -> None:
+        driver.call_soon(lambda: found.append(1))
+        with driver.lock:
+            result.append(driver.wait_for(threading.Condition(driver.lock), lambda: bool(found), LIMIT))
+        done.set()
+
+    driver.call_unlocked(wait)
+    assert done.wait(LIMIT) and result == [True]
+
+
+def test_whoever_waits_turns_the_loop_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    driver = Driver()
+    found: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        driver.call_later(0.01, lambda: found.append(1))
+        with driver.lock:
+            assert driver.wait_for(threading.Condition(driver.lock), lambda: bool(found), LIMIT)
+    driver.close()
+
+
+def test_a_step_is_resumed_by_the_time_and_told_its_end(driver: Driver) -> None:
+    ends: list[Any] = []
+
+    def step(error: bool) -> Step[str]:
+        yield Wait(time.monotonic() + 0.01)
+        if error:
+            raise OSError("no")
+        return "yes"
+
+    driver.run(step(False), lambda result, error: ends.append((result, error)))
+    driver.run(step(True), lambda result, error: ends.append((result, str(error))))
+    until = time.monotonic() + LIMIT
+    while len(ends) < 2 and time.monotonic() < until:
+        assert done_by(driver).wait(LIMIT)
+    assert sorted(ends, key=str) == [("yes", None), (None, "no")] or ends == [("yes", None), (None, "no")]
+
+
+def test_a_cancelled_step_is_closed_and_its_end_not_told(driver: Driver) -> None:
+    closed = threading.Event()
+    ends: list[Any] = []
+
+    def step() -> Step[None]:
+        try:
+            yield Wait(time.monotonic() + LIMIT)
+        finally:
+            closed.set()
+
+    task = driver.run(step(), lambda *end: ends.append(end))
+    assert done_by(driver).wait(LIMIT)
+    task.cancel()
+    assert closed.wait(LIMIT) and done_by(driver).wait(LIMIT) and ends == []
+
+
+def test_closing_does_what_was_handed_over_and_ends_the_thread(driver: Driver) -> None:
+    done: list[int] = []
+    assert done_by(driver).wait(LIMIT)
+    thread = driver._thread
+    assert thread is not None
+    with driver.lock:
+        driver.call_soon(lambda: done.append(1))
+        driver.call_soon(driver.close)
+    thread.join(LIMIT)
+    assert done == [1] and not thread.is_alive() and driver._loop is None
+    driver.close()
+
+
+def test_a_closed_driver_that_nobody_holds_is_gone() -> None:
+    driver = Driver()
+    assert done_by(driver).wait(LIMIT)
+    thread = driver._thread
+    driver.close()
+    assert thread is not None
+    thread.join(LIMIT)
+    gone = weakref.ref(driver)
+    del driver, thread
+    gc.collect()
+    assert gone() is None
+
+
+def test_listeners_of_forks_are_held_weakly(driver: Driver) -> None:
+    class Listener:
+        def listen(self) -> None:
+            raise AssertionError("not in the parent")
+
+    for _ in range(10):
+        driver.on_fork(Listener().listen)
+    kept = Listener()
+    driver.on_fork(kept.listen)
+    assert len(driver._fork_listeners) <= 2
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns where threads run
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+def test_a_forked_child_has_a_loop_of_its_own(driver: Driver) -> None:
+    assert done_by(driver).wait(LIMIT)
+    condition = threading.Condition(driver.lock)  # outlives the fork, as calls and exporters do
+    pid = os.fork()
+    if pid == 0:
+        found: list[int] = []
+
+        def find() -> None:
+            found.append(1)
+            condition.notify_all()
+
+        with driver.lock:
+            driver.call_soon(find)
+            works = driver.wait_for(condition, lambda: bool(found), LIMIT)
+        os._exit(0 if works and done_by(driver).wait(LIMIT) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert done_by(driver).wait(LIMIT), "the parent's goes on"
