@@ -1,0 +1,157 @@
+"""What cannot work: one clear sentence each, logged once, counted, and never raised into the application."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trustme
+
+from puremux.agent import Agent
+from puremux.errors import AddressError
+from puremux.exporter import Exporter
+from puremux.transport.tls import server_context
+from tests.loopback.test_exporter import span, spans
+from tests.waiting import eventually
+
+IMPATIENT = {"bundle_delay": 0.02, "reconnection_period": 0.05, "connect_timeout": 2.0}
+
+
+def sentences(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def one_sentence_about(address: str, caplog: pytest.LogCaptureFixture, **options: Any) -> str:
+    """Export to an address where it cannot work, for several attempts; the sentence that was logged."""
+    exporter = Exporter(address, **{**IMPATIENT, **options})
+    exporter.export(spans(3))
+    eventually(lambda: exporter.stats()["last_error"], 10)
+    eventually(lambda: exporter.stats()["waiting"] == 3, 10)
+    (sentence,) = sentences(caplog)
+    assert not exporter.stop(timeout=0.1)
+    assert exporter.stats()["dropped"] == {"the exporter was stopped": 3}
+    assert "Traceback" not in sentence and "\n" not in sentence
+    return sentence
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server that says one thing to each client."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                with closing(client):
+                    client.recv(1024)
+                    client.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def tls_agent(tmp_path: Path) -> Iterator[tuple[Agent, trustme.CA]]:
+    """An agent behind TLS, whose certificate is for another host."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("elsewhere.example")
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    with Agent("127.0.0.1:0", tls=server_context(str(tmp_path / "server.pem"))) as agent:
+        yield agent, authority
+
+
+def test_a_name_without_address(caplog: pytest.LogCaptureFixture) -> None:
+    sentence = one_sentence_about("no-such-host.invalid:55678", caplog, insecure=True)
+    assert "no-such-host.invalid" in sentence
+
+
+def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+    sentence = one_sentence_about(f"127.0.0.1:{port}", caplog)
+    assert f"127.0.0.1:{port}" in sentence and "refused" in sentence
+
+
+def test_tls_to_a_server_without(caplog: pytest.LogCaptureFixture) -> None:
+    with Agent("127.0.0.1:0") as agent:
+        sentence = one_sentence_about(agent.address, caplog, insecure=False)
+    assert "insecure=True" in sentence
+
+
+def test_plaintext_to_a_server_with_tls(caplog: pytest.LogCaptureFixture, tls_agent: tuple[Agent, trustme.CA]) -> None:
+    sentence = one_sentence_about(tls_agent[0].address, caplog)
+    assert tls_agent[0].address in sentence
+
+
+def test_a_certificate_of_nobody_we_trust(
+    caplog: pytest.LogCaptureFixture, tls_agent: tuple[Agent, trustme.CA]
+) -> None:
+    sentence = one_sentence_about(tls_agent[0].address, caplog, insecure=False)
+    assert "trust" in sentence and tls_agent[0].address in sentence
+
+
+def test_a_certificate_of_another_host(caplog: pytest.LogCaptureFixture, tls_agent: tuple[Agent, trustme.CA]) -> None:
+    context = ssl.create_default_context()
+    tls_agent[1].configure_trust(context)
+    sentence = one_sentence_about(tls_agent[0].address, caplog, tls=context)
+    assert "127.0.0.1" in sentence and "certificate" in sentence
+
+
+def test_a_server_of_http_1(caplog: pytest.LogCaptureFixture) -> None:
+    with answering(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
+        sentence = one_sentence_about(address, caplog)
+    assert address in sentence and "HTTP/1" in sentence and "400 Bad Request" in sentence
+
+
+@pytest.mark.parametrize("address", ["localhost:port", "", "host:99999", "http://localhost:55678", "::1:55678"])
+def test_a_malformed_address_is_refused_when_the_exporter_is_made(address: str) -> None:
+    with pytest.raises(AddressError, match="address") as caught:
+        Exporter(address)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_attribute_that_cannot_be_sent_costs_neither_the_span_nor_the_program() -> None:
+    class Refuses:
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+        __repr__ = __str__
+
+    bad = span("bad attribute")
+    bad.attributes = {"fine": 1, "bad": Refuses(), "large": 2**70, "odd": [1, 2]}
+    with Agent("127.0.0.1:0") as agent, Exporter(agent.address, **IMPATIENT) as exporter:
+        exporter.export([bad])
+        assert exporter.flush(10)
+        (held,) = agent.store.recent_spans()
+    assert held.span.attributes.attribute_map["fine"].int_value == 1
+
+
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        pytest.param({"reconnection_period": 0}, ValueError, id="reconnection period"),
+        pytest.param({"compression": "zip"}, ValueError, id="compression"),
+        pytest.param({"queue_size": 0}, ValueError, id="queue size"),
+        pytest.param({"headers": {"grpc-status": "0"}}, ValueError, id="reserved header"),
+        pytest.param({"sampler": SimpleNamespace()}, TypeError, id="sampler"),
+        pytest.param({"resource": 7}, TypeError, id="resource"),
+        pytest.param({"insecure": True, "tls": ssl.create_default_context()}, ValueError, id="both ways"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_when_the_exporter_is_made(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        Exporter("127.0.0.1:1", start=False, **options)
