@@ -27,7 +27,7 @@ from tests.interop.harness.process import ROOT, built
 CLIENTS = ROOT / "bench" / "clients"
 PEERS = ROOT / "tests" / "interop" / "pyexporters"
 OURS = Path(sys.executable)
-PURE = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python", "PUREMUX_BENCH_NO_EXTENSIONS": "1"}
+PURE = {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}  # h2, hpack and puremux have no extensions at all
 
 
 @dataclass
