@@ -297,7 +297,8 @@ def _bound(sock: socket.socket, where: Any) -> socket.socket:
         sock.listen(1024)
     except OSError as error:
         sock.close()
-        raise OSError(error.errno, f"cannot listen on {where}: {error.strerror}") from error
+        name = where if isinstance(where, str) else f"{where[0]}:{where[1]}"
+        raise OSError(error.errno, f"cannot listen on {name}: {error.strerror}") from error
     sock.setblocking(False)
     return sock
 
