@@ -279,6 +279,6 @@ def _explain(address: str, failures: Mapping[Endpoint, int]) -> str:
             break
     for endpoint, code in failures.items():
         failure = FAILURES.get(code) or _Failure(f"failed ({os.strerror(code)})", "")
-        stories.append(failure.words if str(endpoint) == address else f"{endpoint} {failure.words}")
+        stories.append(f"it {failure.words}" if str(endpoint) == address else f"{endpoint} {failure.words}")
     more = f" and {len(stories) - 4} more" if len(stories) > 4 else ""
     return f"No connection to {address}: {', '.join(stories[:4])}{more}; {advice}"

@@ -138,7 +138,7 @@ def test_refused_everywhere_says_so_of_each(refused_port: int, soon: float) -> N
 
 def test_no_unix_socket_there(soon: float, tmp_path: Path) -> None:
     path = str(tmp_path / "no.sock")
-    with pytest.raises(ConnectError, match="no.sock does not exist; is the server running there?"):
+    with pytest.raises(ConnectError, match="no.sock: it does not exist; is the server running there?"):
         run_blocking(connect([Endpoint(socket.AF_UNIX, path)], f"unix:{path}", soon))
 
 
