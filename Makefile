@@ -3,6 +3,7 @@
 PYTHON   ?= $(shell command -v python3.11 || command -v python3)
 DURATION ?= 20
 SECONDS  ?= 60
+WORKERS  ?= 2
 BIN      := .venv/bin
 PIP      := -m pip install -qq --disable-pip-version-check
 
@@ -17,7 +18,7 @@ demo: .venv/has-demo ## See spans and metrics reach an agent: make demo DURATION
 	$(BIN)/puremux demo --duration $(DURATION)
 
 test: .venv/has-test ## Every test that needs no server of others
-	$(BIN)/pytest --ignore=tests/interop --ignore=tests/browser $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore=tests/interop --ignore=tests/browser $(ARGS)
 
 interop: .venv/has-test peers ## Tests against agents, exporters, proxies and a Prometheus that others wrote
 	$(BIN)/pytest tests/interop $(ARGS)
