@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import puremux
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "puremux"
 author = "The puremux authors"
 copyright = "the puremux authors"  # noqa: A001  Sphinx's name
 release = version = puremux.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx.ext.napoleon"]
+extensions = ["from_source", "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 intersphinx_mapping = {}  # nothing is looked up outside

@@ -1,0 +1,49 @@
+"""What the documentation shows out of the source: it is real, and it is all there."""
+
+from __future__ import annotations
+
+import runpy
+from typing import Any
+
+import pytest
+
+from puremux.protocol.stream import RECEIVING, SENDING
+
+from ..programs import ROOT
+
+EXTENSIONS = ROOT / "docs" / "extensions"
+
+
+@pytest.fixture(scope="module")
+def session() -> list[Any]:
+    return runpy.run_path(str(EXTENSIONS / "session.py"))["record"]()  # type: ignore[no-any-return]
+
+
+def test_the_session_on_the_page_is_a_whole_call(session: list[Any]) -> None:
+    assert [f"{frame.sender}: {frame.name}" for frame in session] == [
+        "client: preface",
+        "client: SETTINGS",
+        "client: WINDOW_UPDATE",
+        "server: SETTINGS",
+        "server: WINDOW_UPDATE",
+        "server: SETTINGS ACK",
+        "client: SETTINGS ACK",
+        "client: HEADERS END_HEADERS, stream 1",
+        "client: DATA END_STREAM, stream 1",
+        "server: HEADERS END_STREAM END_HEADERS, stream 1",
+    ]
+
+
+def test_the_frames_say_what_the_page_says_of_them(session: list[Any]) -> None:
+    request, message, answer = session[-3:]
+    assert ":path: /opencensus.proto.agent.trace.v1.TraceService/Export" in request.says
+    assert message.data[9:14] == bytes([0, 0, 0, 0, 15])
+    assert message.data.endswith(b"breakfast")
+    assert answer.says == (":status: 200", "content-type: application/grpc", "grpc-status: 0")
+
+
+@pytest.mark.parametrize("moves", [SENDING, RECEIVING], ids=["sending", "receiving"])
+def test_every_state_of_a_table_can_be_reached(moves: Any) -> None:
+    states = set(type(next(iter(moves))[0]))
+    assert {state for state, _ in moves} | set(moves.values()) == states
+    assert states - set(moves.values()) == {next(iter(moves))[0]}, "only the first state is one to begin in"
