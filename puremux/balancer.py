@@ -63,8 +63,7 @@ class Balancer:
     @property
     def state(self) -> Connectivity:
         """The best state of any of them."""
-        states = {each.state for each in self.subchannels}
-        return next((each for each in BEST_FIRST if each in states), Connectivity.IDLE)
+        return _best([each.state for each in self.subchannels])
 
     @property
     def errors(self) -> list[TransportError]:
@@ -181,8 +180,7 @@ class RoundRobin(Balancer):
     @property
     def state(self) -> Connectivity:
         """The best state of any subchannel, or look-up of a name."""
-        states = {each.state for each in self.subchannels} | {each.state for each in self._groups}
-        return next((each for each in BEST_FIRST if each in states), Connectivity.IDLE)
+        return _best([*(each.state for each in self.subchannels), *(each.state for each in self._groups)])
 
     @property
     def errors(self) -> list[TransportError]:
@@ -352,6 +350,10 @@ class _Group:
             self._timer.cancel()
         if self._looking_up is not None:
             self._looking_up.cancel()
+
+
+def _best(states: Sequence[Connectivity]) -> Connectivity:
+    return next((each for each in BEST_FIRST if each in states), Connectivity.IDLE)
 
 
 def _is_lost(subchannel: Subchannel) -> bool:

@@ -326,6 +326,9 @@ class Call(CallBase):
         self._has_received = False
         self._initial_metadata: Metadata | None = None
         self._callbacks: list[Callable[[], None]] = []
+        # How many threads wait for what: waking one for nothing costs as much as the rest of a short call.
+        self._waiting_to_send = 0
+        self._waiting_for_headers = 0
 
     def send(self, payload: bytes, *, end: bool = False, wait: bool = True) -> None:
         """Send one message; unless it is the last, wait while too many bytes wait for the server (flow control).
@@ -341,10 +344,17 @@ class Call(CallBase):
         with self._driver.lock:
             if self.ended is None or self.ended.code is StatusCode.OK:
                 self.send_message(payload, end=end)
-                if wait and not end:
-                    self._wait(lambda: self.ended is not None or self.pending <= HIGH_WATER)
+                if wait and not end and self.pending > HIGH_WATER:
+                    self._wait_to_send()
             if self.ended is not None and self.ended.code is not StatusCode.OK:
                 raise self._error(self.ended)
+
+    def _wait_to_send(self) -> None:
+        self._waiting_to_send += 1
+        try:
+            self._wait(lambda: self.ended is not None or self.pending <= HIGH_WATER)
+        finally:
+            self._waiting_to_send -= 1
 
     def receive(self) -> bytes | None:
         """Wait for the next message; None when the server has sent its last one and the status is OK.
@@ -410,7 +420,11 @@ class Call(CallBase):
     def initial_metadata(self) -> Metadata:
         """Wait for what the server sends before its messages; empty for a trailers-only answer."""
         with self._driver.lock:
-            self._wait(lambda: self._initial_metadata is not None or self.ended is not None)
+            self._waiting_for_headers += 1
+            try:
+                self._wait(lambda: self._initial_metadata is not None or self.ended is not None)
+            finally:
+                self._waiting_for_headers -= 1
             return self._initial_metadata or ()
 
     def trailing_metadata(self) -> Metadata:
@@ -460,7 +474,8 @@ class Call(CallBase):
     def headers_received(self, metadata: Metadata) -> None:
         """Remember the initial metadata."""
         self._initial_metadata = metadata
-        self._changed.notify_all()
+        if self._waiting_for_headers:
+            self._changed.notify_all()
 
     def message_received(self, payload: bytes) -> None:
         """Keep the message for a reader."""
@@ -474,11 +489,13 @@ class Call(CallBase):
 
     def drained(self) -> None:
         """Let senders go on."""
-        self._changed.notify_all()
+        if self._waiting_to_send:
+            self._changed.notify_all()
 
     def opened(self) -> None:
         """Let senders look again."""
-        self._changed.notify_all()
+        if self._waiting_to_send:
+            self._changed.notify_all()
 
     def call_ended(self, ended: CallEnded) -> None:
         """Wake everybody, and call the callbacks without the lock."""

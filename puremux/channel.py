@@ -135,6 +135,7 @@ class Channel:
             Subchannel,
             self.driver,
             backoff=backoff or Backoff(),
+            room=_weakly(self._there_may_be_room),
             connect_timeout=connect_timeout,
             keepalive=keepalive,
             idle_timeout=idle_timeout,
@@ -335,6 +336,10 @@ class Channel:
         return errors[-1].message if errors else f"{self.name} was still being connected to"
 
     # Inside, under the driver's lock
+
+    def _there_may_be_room(self) -> None:
+        if self._waiting:
+            self._pump_soon()
 
     def _pump_soon(self) -> None:
         if not self._pumping:

@@ -60,7 +60,8 @@ class Subchannel:
     Every method is called under the driver's lock.
 
     Args:
-        changed: called when the state has changed, or room for calls may have come.
+        changed: called when the state has changed.
+        room: called when there may be room for another call.
         connect_timeout: seconds that an attempt may take, up to the server's SETTINGS.
     """
 
@@ -71,6 +72,7 @@ class Subchannel:
         changed: Callable[[], None],
         *,
         backoff: Backoff,
+        room: Callable[[], None] | None = None,
         connect_timeout: float = 20.0,
         keepalive: Keepalive | None = None,
         idle_timeout: float | None = None,
@@ -85,6 +87,7 @@ class Subchannel:
         """How many connections became ready."""
         self._driver = driver
         self._changed = changed
+        self._room = room or changed
         self._backoff = backoff
         self._connect_timeout = connect_timeout
         self._keepalive = keepalive
@@ -213,7 +216,7 @@ class Subchannel:
             if session is self.session and self.state is Connectivity.CONNECTING:
                 self._became_ready(session)
             else:
-                self._changed()
+                self._room()
         elif isinstance(event, GoAwayReceived):
             self._going_away(session, event)
         elif isinstance(event, ConnectionEnded):
@@ -225,7 +228,7 @@ class Subchannel:
             self._draining.remove(session)
             self._driver.call_soon(session.close)
         elif session is self.session:
-            self._changed()
+            self._room()
 
     def idle(self, session: Session) -> None:
         """Nobody has used the connection for long: close it, until somebody needs one."""

@@ -84,12 +84,14 @@ class Driver:
     def _forget_everything(self) -> None:
         self._loop: _Loop | None = None  # opened with the thread: until then a driver costs no descriptor
         self._timers: list[tuple[float, int, Timer]] = []
+        self._sweep_at = 100
         self._soon: deque[Callable[[], None]] = deque()
         self._unlocked: deque[Callable[[], object]] = deque()
         self._watched: dict[Watched, tuple[int, int]] = {}  # what the selector knows: descriptor and events
         self._changed: set[Watched] = set()
         self._thread: threading.Thread | None = None
         self._turning: int | None = None  # the thread that turns the loop
+        self._timeout: float | None = None  # how long the next turn may wait, if that is known already
         self._awake = False
 
     @property
@@ -113,6 +115,8 @@ class Driver:
         """Run ``callback`` on the driver, under the lock, when the clock shows ``when`` seconds."""
         timer = Timer(callback)
         with self.lock:
+            if len(self._timers) >= self._sweep_at:
+                self._sweep_timers()
             is_next = not self._timers or when < self._timers[0][0]
             heapq.heappush(self._timers, (when, next(self._sequence), timer))
         if is_next:
@@ -222,8 +226,10 @@ class Driver:
     def _run(self, loop: _Loop) -> None:
         longest = IDLE_WAIT if threading.current_thread().daemon else ORPHAN_WAIT
         try:
-            while not self._closed and self._loop is loop and self._program_runs():
+            while self._loop is loop and not self._closed and self._program_runs():
                 self._turn(longest)
+        except OSError:
+            logger.exception("puremux: the driver's own descriptors were closed; it opens new ones")
         finally:
             if self._loop is loop:
                 self._finish()
@@ -232,12 +238,12 @@ class Driver:
         return threading.current_thread().daemon or threading.main_thread().is_alive()
 
     def _turn(self, longest: float) -> None:
-        with self.lock:
-            self._turning = threading.get_ident()
-            self._awake = False  # before looking for work: what comes after the look sends a byte
-            loop = self._opened()
-            self._update_selector(loop)
-            timeout = self._time_to_wait(longest)
+        """Wait for the next thing to do, and do it."""
+        timeout, self._timeout = self._timeout, None
+        if timeout is None:
+            with self.lock:
+                timeout = self._prepare(longest)
+        loop = self._opened()
         ready = loop.selector.select(timeout)
         with self.lock:
             self._awake = True
@@ -246,18 +252,29 @@ class Driver:
             self._run_timers()
             for _ in range(len(self._soon)):
                 self._guarded(self._soon.popleft())
+            if not self._unlocked:
+                # At once, since taking the lock again would have us wait for whoever we have just woken.
+                self._timeout = self._prepare(longest)
         for _ in range(len(self._unlocked)):
+            self._timeout = None  # what the application does may bring something up
             self._guarded(self._unlocked.popleft())
+
+    def _prepare(self, longest: float) -> float:
+        """Get ready to wait; return for how long."""
+        self._turning = threading.get_ident()
+        self._awake = False  # before looking for work: what comes after the look sends a byte
+        self._update_selector(self._opened())
+        return self._time_to_wait(longest)
 
     def _turn_unlocked(self, longest: float) -> None:
         """A turn on a thread that holds the lock once."""
-        before = self._turning
+        before, self._timeout = self._turning, None
         self.lock.release()
         try:
             self._turn(longest)
         finally:
             self.lock.acquire()
-            self._turning = before
+            self._turning, self._timeout = before, None
 
     def _time_to_wait(self, longest: float) -> float:
         if self._soon or self._unlocked or self._closed:
@@ -267,6 +284,12 @@ class Driver:
         if not self._timers:
             return longest
         return max(0.0, min(longest, self._timers[0][0] - self.clock()))
+
+    def _sweep_timers(self) -> None:
+        """Most timers are cancelled, being deadlines of calls that were answered; they must not pile up."""
+        self._timers = [each for each in self._timers if each[2].callback is not None]
+        heapq.heapify(self._timers)
+        self._sweep_at = 2 * len(self._timers) + 100
 
     def _run_timers(self) -> None:
         now = self.clock()
@@ -283,8 +306,12 @@ class Driver:
                 continue
             self.forget(watched)
             if wanted[0] >= 0 and wanted[1]:
-                loop.selector.register(*wanted, watched)
-                self._watched[watched] = wanted
+                try:
+                    loop.selector.register(*wanted, watched)
+                except (OSError, ValueError, KeyError):  # somebody closed it behind our back; its owner will find out
+                    self._soon.append(watched.ready)
+                else:
+                    self._watched[watched] = wanted
 
     def _guarded(self, callback: Callable[[], Any]) -> None:
         """An error in one callback must not stop what the others need."""
@@ -294,7 +321,10 @@ class Driver:
             logger.exception("puremux: an error that should not happen, in %r", callback)
 
     def _finish(self) -> None:
-        """The last turn: what was handed over is done, mostly the closing of sockets."""
+        """A thread ends: if the driver is closed, what was handed over is done first, mostly the closing of sockets."""
+        if not self._closed and self._program_runs():
+            self._begin_anew()
+            return
         with self.lock:
             self._turning = threading.get_ident()
             while self._soon:
@@ -302,6 +332,14 @@ class Driver:
         while self._unlocked:
             self._guarded(self._unlocked.popleft())
         self._release()
+
+    def _begin_anew(self) -> None:
+        with self.lock:
+            self._release()
+            self._thread = self._turning = self._timeout = None
+            self._changed.update(self._watched)
+            self._watched = {}
+        self.wake()
 
     def _release(self) -> None:
         loop, self._loop = self._loop, None
@@ -360,11 +398,13 @@ class Task:
         self._driver = driver
         self._step: Step[Any] | None = step
         self._done: Callable[[Any, BaseException | None], None] = done
+        self._cancelled = False
         self._watches: list[_StepSocket] = []
         self._timer: Timer | None = None
 
     def cancel(self) -> None:
-        """Give the step up; ``done`` is not called.  From any thread."""
+        """Give the step up; ``done`` is not called any more.  From any thread, under the lock."""
+        self._cancelled = True
         self._driver.call_soon(self._cancel)
 
     def _cancel(self) -> None:
@@ -375,7 +415,7 @@ class Task:
 
     def resume(self) -> None:
         """Let the step take its next move.  Runs on the driver, under the lock."""
-        if self._step is None:
+        if self._step is None or self._cancelled:
             return
         self._stop_waiting()
         try:

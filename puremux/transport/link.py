@@ -17,6 +17,7 @@ from .stream import ByteStream
 __all__ = ["Link"]
 
 READ_SIZE = 32 * 1024
+SHORT_READ = 8 * 1024  # less than a TLS record may have
 TURN = 0.005  # seconds of reading, after which the other connections, the timers and the callers have their turn
 
 Tap = Callable[[str, bytes], None]
@@ -130,6 +131,8 @@ class Link:
             self._dispatch(self.connection.receive_data(data, self.heard_at))
             if self._closed or self.connection.has_ended:
                 return
+            if len(data) < SHORT_READ and not self._stream.pending:
+                return  # that was probably all, and if it was not, the selector says so
             if self._driver.clock() >= until:
                 self._driver.call_soon(self.ready)  # TLS may hold decrypted bytes that no selector reports
                 return

@@ -264,17 +264,23 @@ def test_explanations_that_cannot_be_read_are_none(details: bytes) -> None:
 
 def test_callbacks_run_once_without_the_lock(channel: Channel, server: GrpcServer) -> None:
     call = channel.open("/t/Hold", request=b"")
+    taken: list[bool] = []
     told = threading.Event()
 
+    def take_lock() -> None:
+        with channel.driver.lock:
+            taken.append(True)
+
     def callback() -> None:
-        other = threading.Thread(target=lambda: channel.unary_unary("/t/Echo")(b"", timeout=LIMIT))
-        other.start()  # it needs the lock, and the driver that runs us
+        other = threading.Thread(target=take_lock)
+        other.start()
+        other.join(LIMIT)
         told.set()
 
     assert call.add_callback(callback)
     server.release.set()
-    assert told.wait(LIMIT)
-    call.wait_for_end()
+    assert told.wait(LIMIT) and taken == [True]
+    assert call.code() is StatusCode.OK
     assert not call.add_callback(callback)
 
 

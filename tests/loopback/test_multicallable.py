@@ -226,6 +226,7 @@ def test_an_error_of_the_deserializer_is_an_internal_error(channel: Channel, sha
 def test_an_error_of_the_request_iterator_ends_the_call(channel: Channel, server: GrpcServer) -> None:
     def requests() -> Iterator[bytes]:
         yield b"one"
+        server.wait_for_call()
         raise KeyError("mine")
 
     with pytest.raises(RpcError) as caught:

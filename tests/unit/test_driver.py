@@ -173,6 +173,45 @@ def test_a_cancelled_step_is_closed_and_its_end_not_told(driver: Driver) -> None
     assert closed.wait(LIMIT) and done_by(driver).wait(LIMIT) and ends == []
 
 
+def test_a_step_that_is_cancelled_just_before_its_end_has_none(driver: Driver) -> None:
+    ends: list[Any] = []
+
+    def step() -> Step[str]:
+        yield Wait(time.monotonic())
+        return "a socket that nobody would close"
+
+    with driver.lock:
+        task = driver.run(step(), lambda *end: ends.append(end))
+        task.cancel()
+    assert done_by(driver).wait(LIMIT) and done_by(driver).wait(LIMIT) and ends == []
+
+
+def test_timers_that_were_cancelled_do_not_pile_up(driver: Driver) -> None:
+    kept = [driver.call_later(1000, lambda: None) for _ in range(50)]
+    for _ in range(10_000):
+        driver.call_later(1000, lambda: None).cancel()
+    assert len(driver._timers) < 500
+    assert all(each in [timer for _, _, timer in driver._timers] for each in kept)
+
+
+def test_a_loop_whose_descriptors_were_closed_begins_anew(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def select(self, timeout: float) -> Any:
+            raise OSError(9, "Bad file descriptor")
+
+        def close(self) -> None:
+            pass
+
+    assert done_by(driver).wait(LIMIT)
+    loop = driver._loop
+    assert loop is not None
+    real, loop.selector = loop.selector, Broken()  # type: ignore[assignment]
+    driver.wake()
+    assert done_by(driver).wait(LIMIT) and driver._loop is not loop
+    assert "Bad file descriptor" in caplog.text
+    real.close()
+
+
 def test_closing_does_what_was_handed_over_and_ends_the_thread(driver: Driver) -> None:
     done: list[int] = []
     assert done_by(driver).wait(LIMIT)

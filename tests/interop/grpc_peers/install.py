@@ -16,7 +16,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["conformance_descriptors", "conformance_runner", "grpc_go_server", "grpcio_python", "proxy_program", "stubs"]
+__all__ = [
+    "conformance_descriptors",
+    "conformance_runner",
+    "grpc_go_server",
+    "grpcio_python",
+    "grpclib_python",
+    "proxy_program",
+    "stubs",
+]
 
 ROOT = Path(__file__).resolve().parents[3]
 PEERS = ROOT / ".cache" / "peers"
@@ -26,6 +34,7 @@ CONFORMANCE = "connectrpc.com/conformance"
 CONFORMANCE_VERSION = "v1.0.7"
 GRPC_GO_VERSION = "v1.85.0"
 GRPCIO_VERSION = "1.85.1"
+GRPCLIB_VERSION = "0.4.9"
 ENVOY_VERSION = "1.40.0"
 
 
@@ -55,6 +64,11 @@ def grpc_go_server() -> Path:
 def grpcio_python() -> Path:
     """The interpreter of a venv with grpcio and its compiler."""
     return _venv("grpcio", [f"grpcio=={GRPCIO_VERSION}", f"grpcio-tools=={GRPCIO_VERSION}", "h2"])
+
+
+def grpclib_python() -> Path:
+    """The interpreter of a venv with grpclib, for benchmarks."""
+    return _venv("grpclib", [f"grpclib=={GRPCLIB_VERSION}", "protobuf"])
 
 
 def stubs() -> Path:
