@@ -71,7 +71,8 @@ def mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 def hexadecimal(size: int) -> st.SearchStrategy[Any]:
     usual = st.binary(min_size=size, max_size=size).map(bytes.hex)
-    return st.integers(0, 30).flatmap(lambda chance: usual if chance else anything)
+    wrong = st.one_of(anything, st.binary(max_size=size + 1).map(bytes.hex))
+    return st.integers(0, 30).flatmap(lambda chance: usual if chance else wrong)
 
 
 zones = st.one_of(st.none(), st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes))))

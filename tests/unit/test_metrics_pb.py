@@ -77,14 +77,21 @@ def test_a_prefix_goes_before_the_name(prefix: str, name: str) -> None:
 
 def test_a_label_without_a_value_is_told_from_an_empty_one() -> None:
     given = metric(Type.GAUGE_INT64, value.ValueLong(1))
-    given.time_series[0]._label_values = [LabelValue("x"), LabelValue(""), LabelValue(None), LabelValue(1)]
+    given.time_series[0]._label_values = [LabelValue("x"), LabelValue(""), LabelValue(None), None]
     [series] = sent(given).timeseries
     assert [(label.value, label.has_value) for label in series.label_values] == [
         ("x", True),
         ("", True),
         ("", False),
-        ("1", True),
+        ("", False),
     ]
+
+
+def test_labels_that_are_no_text_are_sent_as_text() -> None:
+    given = metric(Type.GAUGE_INT64, value.ValueLong(1))
+    given.time_series[0]._label_values = [LabelValue(1), LabelValue([2])]
+    [series] = sent(given).timeseries
+    assert [label.value for label in series.label_values] == ["1", "[2]"]
 
 
 def test_equal_label_values_of_different_types_are_told_apart() -> None:
@@ -172,6 +179,23 @@ def test_a_distribution_without_a_histogram() -> None:
     assert found.HasField("bucket_options")
     assert found.bucket_options.WhichOneof("type") is None
     assert not found.buckets
+
+
+def test_a_histogram_without_bounds() -> None:
+    options = SimpleNamespace(type_=SimpleNamespace(bounds=[]))
+    bare = value.ValueDistribution(2, 3.0, 0.5, value.BucketOptions())
+    bare._bucket_options, bare._buckets = options, [value.Bucket(2)]
+    found = only_point(sent(metric(Type.CUMULATIVE_DISTRIBUTION, bare))).distribution_value
+    assert found.bucket_options.HasField("explicit")
+    assert [bucket.count for bucket in found.buckets] == [2]
+
+
+def test_counts_beyond_int64_are_sent_as_the_nearest() -> None:
+    made = distribution()
+    made.buckets[0]._count, made._count = 2**63, -(2**64)
+    message = sent(metric(Type.CUMULATIVE_DISTRIBUTION, made), defects={"corrected": 2})
+    found = only_point(message).distribution_value
+    assert (found.count, found.buckets[0].count) == (-(2**63), 2**63 - 1)
 
 
 def test_negative_zeros_of_a_distribution_become_zeros() -> None:

@@ -65,6 +65,7 @@ def test_a_bare_span_has_only_its_name_and_ids() -> None:
         pytest.param(START, (START_SECONDS, 123456000), id="as opencensus writes it"),
         pytest.param("2026-11-23T10:20:30.000001Z", (START_SECONDS, 1000), id="few nanoseconds"),
         pytest.param("2026-11-23T10:20:30.000000Z", (START_SECONDS, 0), id="no nanoseconds"),
+        pytest.param("2026-11-23T10:20:30.002097Z", (START_SECONDS, 2097000), id="three bytes of nanoseconds"),
         pytest.param("2026-11-23T10:20:30.002098Z", (START_SECONDS, 2098000), id="four bytes of nanoseconds"),
         pytest.param("2026-11-23T10:20:30.268435Z", (START_SECONDS, 268435000), id="four bytes, nearly five"),
         pytest.param("2026-11-23T10:20:30.268436Z", (START_SECONDS, 268436000), id="five bytes"),
@@ -350,6 +351,8 @@ def test_a_stack_trace_made_of_frames() -> None:
     [
         pytest.param(None, None, {}, id="none"),
         pytest.param(status.Status.as_ok(), (0, ""), {}, id="OK"),
+        pytest.param(status.Status(None, "why"), (0, "why"), {}, id="a message alone"),
+        pytest.param(status.Status(None), None, {}, id="nothing in it"),
         pytest.param(status.Status(5, "not there", ["details"]), (5, "not there"), {}, id="details are not sent"),
         pytest.param(status.Status(-1), (-1, ""), {}, id="negative"),
         pytest.param(status.Status(2**31), (2**31 - 1, ""), {"corrected": 1}, id="beyond int32"),
@@ -390,6 +393,11 @@ def test_a_tracestate_keeps_its_order() -> None:
     assert [(entry.key, entry.value) for entry in message.tracestate.entries] == [("z", "1"), ("a", "2")]
 
 
+def test_an_empty_tracestate_is_not_sent() -> None:
+    message = sent(span_data(context=SpanContext(trace_id=TRACE_ID, tracestate=Tracestate())))
+    assert not message.HasField("tracestate")
+
+
 def test_a_span_as_the_tracer_holds_it() -> None:
     tracer = SimpleNamespace(span_context=SpanContext(trace_id=TRACE_ID))
     parent = Span("parent", span_id="1111111111111111", context_tracer=tracer)
@@ -403,8 +411,9 @@ def test_a_span_as_the_tracer_holds_it() -> None:
     assert sent(child).parent_span_id.hex() == "2222222222222222"
 
 
-def test_a_parent_that_cannot_be_read_is_left_out_and_counted() -> None:
-    message = sent(span_data(parent_span_id="no id"), defects={"corrected": 1})
+@pytest.mark.parametrize("given", ["no id", "12", SPAN_ID + "00", 5])
+def test_a_parent_that_cannot_be_read_is_left_out_and_counted(given: Any) -> None:
+    message = sent(span_data(parent_span_id=given), defects={"corrected": 1})
     assert message.parent_span_id == b""
 
 
