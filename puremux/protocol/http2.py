@@ -1,7 +1,7 @@
 """h2 as this project uses it: set up once, and kept from what would hurt.
 
 Floor 2, protocol: no I/O.  Imports guard, h2 and hyperframe (which comes with h2).
-Spec: RFC 9113 §5.1.2 (concurrency), §6.5 (SETTINGS), §6.8 (GOAWAY).
+Spec: RFC 9113 §5.1.2 (concurrency), §6.5 (SETTINGS), §6.8 (GOAWAY), §6.9.2 (the first window).
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from hyperframe.frame import Frame, GoAwayFrame
 
 from .guard import Limits
 
-__all__ = ["Http2"]
+__all__ = ["FIRST_WINDOW", "Http2"]
 
 KNOWN_SETTINGS = frozenset(int(code) for code in SettingCodes)
 MAX_ENCODER_TABLE = 4_096  # a peer may offer a header table of 4 GiB; ours stays small
 DECODED_HEADERS = 16  # times the announced limit: what is above the limit can be blamed on one call, up to here
 
+FIRST_WINDOW = 65_535  # of every stream, and of every connection (RFC 9113 §6.9.2)
 MAX_DEBUG = 256  # bytes of explanation in a GOAWAY
 
 
@@ -60,6 +61,16 @@ class Http2(H2Connection):
         self.decoder.max_header_list_size = limits.max_header_list_size * DECODED_HEADERS
         self._ahead = b""  # bytes ahead of those in h2's own buffer
         self._sweep_at = 128
+
+    def initiate_connection(self) -> None:
+        """Send the preface and SETTINGS; until the peer has seen them, it may use the window that all begin with."""
+        super().initiate_connection()
+        window = self.local_settings.initial_window_size
+        if window < FIRST_WINDOW:
+            values = {SettingCodes(code): value for code, value in self.local_settings.items()}
+            values[SettingCodes.INITIAL_WINDOW_SIZE] = FIRST_WINDOW
+            self.local_settings = Settings(client=self.config.client_side, initial_values=values)
+            self.local_settings.initial_window_size = window  # from its acknowledgement on
 
     @property
     def open_outbound_streams(self) -> int:

@@ -279,7 +279,7 @@ class Inbound:
                 self._finish(stream_id)
         frames, sent = outbox.frames_sent - frames, outbox.bytes_sent - sent
         self._output += sent
-        self._budget.earn(min(4 * frames, sent / 256 + 4 * len(emptied)))  # little for what a mean window cut small
+        self._budget.earn(min(4 * frames, sent / 64 + 4 * len(emptied)))  # little for what a mean window cut small
 
     def _finish(self, stream_id: int) -> None:
         """Our trailers are out: the call is over, whatever the client still sends (RFC 9113 §8.1)."""

@@ -13,11 +13,10 @@ from typing import Callable
 from h2.settings import SettingCodes
 from hyperframe.frame import WindowUpdateFrame
 
-from .http2 import Http2
+from .http2 import FIRST_WINDOW, Http2
 
 __all__ = ["Growth", "Inflow"]
 
-SMALLEST_CONNECTION_WINDOW = 65_535  # every connection begins with it (RFC 9113 §6.9.2)
 GAIN = 1.1  # how much faster the peer must have become for a wider window to have paid
 
 
@@ -68,7 +67,7 @@ class Growth:
         max_connection_window: int,
     ) -> None:
         self.stream_window = stream_window
-        self.connection_window = max(connection_window, SMALLEST_CONNECTION_WINDOW)
+        self.connection_window = max(connection_window, FIRST_WINDOW)
         self._max_stream_window = max_stream_window
         self._max_connection_window = max_connection_window
         self._h2 = h2

@@ -100,7 +100,7 @@ class ByHand:
         self.events: list[Event] = []
         if not client_side:
             self.send(PREFACE)
-        self.send(SettingsFrame(0))
+        self.send(SettingsFrame(0), SettingsFrame(0, flags=["ACK"]))
         self.received, self.events = [], []
 
     def open(self, *, end: bool = False) -> int:

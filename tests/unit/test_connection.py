@@ -160,6 +160,16 @@ def test_a_large_message_passes_small_windows_whole() -> None:
     assert of_kind(client, SendBufferDrained) == [SendBufferDrained(call)]
 
 
+def test_a_small_window_that_the_client_has_not_heard_of_is_no_fault_of_its() -> None:
+    pair = Joined(server={"stream_window": 100, "max_stream_window": 100})
+    call = pair.client.open(REQUEST)
+    pair.client.send_message(call, bytes(60_000), end=True)  # the window that all begin with allows it
+    _, server = pair.exchange()
+    assert of_kind(server, MessageReceived, ConnectionEnded) == [MessageReceived(call, bytes(60_000))]
+    second = pair.client.open(REQUEST)
+    assert pair.client.send_message(second, bytes(60_000)) == 60_005 - 100
+
+
 def test_a_peer_that_does_not_read_stops_the_sender() -> None:
     pair = joined(server={"stream_window": 10_000, "max_stream_window": 10_000})
     call = pair.client.open(REQUEST)
@@ -557,6 +567,25 @@ def test_an_answer_ends_its_call_and_no_other(answer, code: str, chunk: int) -> 
         server.send(server.headers(other, [*OK, *STATUS_OK], end=True))
         assert end_of(server.events, other).code is StatusCode.OK
     assert server.ours.calls == 0
+
+
+@pytest.mark.parametrize(
+    "answer, code",
+    [
+        pytest.param(lambda s: [s.headers(1, OK), data(1, message(b"hi", 2))], ErrorCodes.CANCEL, id="bad message"),
+        pytest.param(lambda s: [s.headers(1, [(b":status", b"502")])], ErrorCodes.CANCEL, id="not gRPC"),
+        pytest.param(lambda s: [s.headers(1, [*OK, (b"A", b"")])], ErrorCodes.PROTOCOL_ERROR, id="malformed headers"),
+        pytest.param(
+            lambda s: [s.headers(1, [*OK, *STATUS_OK], end=True)], ErrorCodes.NO_ERROR, id="status before our end"
+        ),
+    ],
+)
+def test_a_server_is_told_that_its_call_is_over(answer, code: int) -> None:
+    server = ByHand()
+    server.open()
+    server.send(*answer(server))
+    assert server.resets() == [(1, code)]
+    assert server.ours.calls == 0 and server.ours._h2.streams[1].closed
 
 
 def test_late_data_costs_no_answer_and_its_credit_comes_back() -> None:
