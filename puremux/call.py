@@ -237,8 +237,9 @@ class CallBase:
         if self.session is not None:
             self.left_with_connection = not self.session.connection.takes_calls
         self.session, self.stream_id = None, 0
-        if ended.code is StatusCode.CANCELLED and self.time_left is not None and self.time_left <= 0:
-            # The server's clock for the same deadline rang, and we hear of it before our own does.
+        if ended.code is not StatusCode.OK and self.time_left is not None and self.time_left <= 0:
+            # The server's clock for the same deadline rang, and we hear of it before our own does: as CANCEL from the
+            # server itself, as anything from a proxy.
             self._finish(CallEnded(ended.stream_id, StatusCode.DEADLINE_EXCEEDED, self._too_late()))
         elif ended.unprocessed and self._may_retry and self._attempts < MAX_ATTEMPTS:
             self._channel.start_call(self)

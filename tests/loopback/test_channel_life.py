@@ -53,6 +53,7 @@ def run(program: str, *, modules: str = "") -> subprocess.CompletedProcess[str]:
 PREAMBLE = """
 from puremux.channel import Channel
 from puremux.errors import RpcError
+from puremux.status import StatusCode
 from tests.loopback.grpc_server import GrpcServer
 SERVER = GrpcServer()
 """
