@@ -1,0 +1,282 @@
+"""What reaches an agent that goes away and comes back: ``python -m bench.restart [--quick] [variant ...]``.
+
+A program ends one span every 2 ms for 20 s while its agent is killed, frozen, restarted.  Then the spans that the agent
+wrote to its file are counted: lost ones, and doubled ones.  The peers do the same where they can.  ``make peers``
+builds them and the real agent.  ``--quick`` makes everything three times as short, as the tests have it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Protocol
+
+from tests.interop.harness.collector import Collector
+from tests.interop.harness.exporters import Exporting, go_exporter, python_exporter
+from tests.interop.harness.process import ROOT, Process, free_port, is_listening
+
+__all__ = ["AGENTS", "SYSTEMS", "VARIANTS", "Outcome", "experiment"]
+
+SETTLING = 30.0
+"""Seconds, at the most, in which what is still on its way may arrive after the last span."""
+QUIET = 4.0
+"""Seconds without an arrival after which no more is expected of an exporter that can't say what it still holds."""
+
+
+class Agent(Protocol):
+    """What can be done to an agent."""
+
+    def kill(self) -> None: ...
+    def stop(self) -> None: ...
+    def start(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+
+
+Step = tuple[float, Callable[[Any], None]]
+
+
+def replace_disk(agent: Collector) -> None:
+    """End it, and start it again with room on the disk."""
+    agent.kill()
+    config = agent.folder / "config.yaml"
+    config.write_text(config.read_text().replace("/dev/full", str(agent.folder / "received.jsonl")))
+    agent.start()
+
+
+def every_second(agent: Agent) -> None:
+    agent.kill()
+    agent.start()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What happens to the agent, and when."""
+
+    words: str
+    steps: Sequence[Step]
+    config: str = "files"
+    seconds: float = 20.0
+    full: bool = False
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "kill": Variant("SIGKILL at 6 s, back at 9 s", [(6, lambda a: a.kill()), (9, lambda a: a.start())]),
+    "term": Variant("SIGTERM at 6 s, back at 9 s", [(6, lambda a: a.stop()), (9, lambda a: a.start())]),
+    "freeze": Variant("SIGSTOP for 10 s at 3 s", [(3, lambda a: a.pause()), (13, lambda a: a.resume())]),
+    "moody": Variant("connections end every 3 s, two streams", [], config="moody"),
+    "disk": Variant("every export fails until 9 s", [(9, replace_disk)], config="moody", full=True),
+    "every second": Variant("killed every second", [(n + 1, every_second) for n in range(28)], seconds=30.0),
+}
+
+
+class Embedded:
+    """``puremux agent``, which appends spans to a file."""
+
+    def __init__(self, config: str, folder: Path) -> None:
+        self._folder, self._port = folder, free_port()
+        self.address = self.full_address = self.otlp_address = f"127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "puremux.cli", "agent", "--listen", self.address, "--spans", "spans.jsonl"]
+        environment = {"PYTHONPATH": str(ROOT)}
+        self._process = Process(
+            command, self._folder, ready=lambda: is_listening(self._port), environment=environment
+        )
+
+    def stop(self) -> None:
+        self._process.stop()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def pause(self) -> None:
+        self._process.pause()
+
+    def resume(self) -> None:
+        self._process.resume()
+
+    def names(self) -> list[str]:
+        path = self._folder / "spans.jsonl"
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        return [json.loads(line)["name"] for line in lines if line.endswith(b"}")]
+
+    def __enter__(self) -> Embedded:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+
+class Real(Collector):
+    """The Collector."""
+
+    def names(self) -> list[str]:
+        return [span.name for span in self.spans()]
+
+
+AGENTS: Mapping[str, Callable[[str, Path], Any]] = {"Collector": Real, "puremux agent": Embedded}
+
+
+def ours(folder: Path, agent: Any, address: str, seconds: float) -> Exporting:
+    command = [sys.executable, "-W", "ignore", "-m", "bench.restart", "--steady", address, str(seconds)]
+    environment = {"PYTHONPATH": str(ROOT)}
+    return Exporting(command, folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, environment=environment)
+
+
+def python_peer(name: str) -> Callable[..., Exporting]:
+    def start(folder: Path, agent: Any, address: str, seconds: float) -> Exporting:
+        where = agent.otlp_address if name == "otlp" else address
+        period = ["--period=2"] if name == "ocagent" else []
+        return python_exporter(folder, name, where, "steady", f"--seconds={seconds}", *period)
+
+    return start
+
+
+def go(folder: Path, agent: Any, address: str, seconds: float) -> Exporting:
+    return go_exporter(folder, address, "steady", f"-for={seconds}s")
+
+
+SYSTEMS: Mapping[str, Callable[..., Exporting]] = {
+    "puremux": ours,
+    "Go ocagent": go,
+    "opencensus-ext-ocagent": python_peer("ocagent"),
+    "OpenTelemetry OTLP": python_peer("otlp"),
+}
+
+
+@dataclass
+class Outcome:
+    """One row."""
+
+    system: str
+    agent: str
+    variant: str
+    ended: int
+    arrived: int
+    doubled: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    """What the exporter itself says it gave up."""
+    stats: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        return self.ended - self.arrived
+
+    def __str__(self) -> str:
+        cells = [self.system, self.agent, VARIANTS[self.variant].words]
+        counts = [f"{n:,}" for n in (self.ended, self.arrived, self.lost, self.doubled)]
+        return "| " + " | ".join([*cells, *counts]) + " |"
+
+
+HEAD = "| exporter | agent | what happens | ended | arrived | lost | doubled |\n|---|---|---|--:|--:|--:|--:|"
+
+
+def experiment(system: str, kind: str, name: str, folder: Path, scale: float = 1.0) -> Outcome:
+    """Run one, in a folder of its own; ``scale`` stretches its times."""
+    variant = VARIANTS[name]
+    (folder / "client").mkdir()
+    with AGENTS[kind](variant.config, folder) as agent:
+        address = agent.full_address if variant.full else agent.address
+        began = time.monotonic()
+        with SYSTEMS[system](folder / "client", agent, address, variant.seconds * scale) as exporting:
+            for when, act in variant.steps:
+                time.sleep(max(0.0, began + when * scale - time.monotonic()))
+                act(agent)
+            record = exporting.record()
+            _settle(agent.names, record["ended"])
+            _finish(exporting)
+            found = Counter(agent.names())
+    found = Counter({span: count for span, count in found.items() if span.startswith("r")})
+    stats = record.get("stats", {})
+    doubled = sum(found.values()) - len(found)
+    return Outcome(system, kind, name, record["ended"], len(found), doubled, stats.get("dropped", {}), stats)
+
+
+def _settle(names: Callable[[], list[str]], ended: int) -> None:
+    deadline = time.monotonic() + SETTLING
+    count, since = -1, time.monotonic()
+    while time.monotonic() < deadline:
+        now = names()
+        if len(now) != count:
+            count, since = len(now), time.monotonic()
+        if len({name for name in now if name.startswith("r")}) >= ended or time.monotonic() - since > QUIET:
+            return
+        time.sleep(0.2)
+
+
+def _finish(exporting: Exporting) -> None:
+    try:
+        exporting.finish()
+    except (AssertionError, subprocess.TimeoutExpired):
+        exporting.kill()  # a peer that does not stop; what arrived is counted all the same
+
+
+def steady(address: str, seconds: float) -> None:
+    """Be the program that ends spans."""
+    from opencensus.trace.samplers import AlwaysOnSampler
+    from opencensus.trace.tracer import Tracer
+
+    from puremux import Exporter
+
+    exporter = Exporter(address, service_name="restart", reconnection_period=1.0)
+    tracer = Tracer(exporter=exporter, sampler=AlwaysOnSampler())
+    begin = due = time.monotonic()
+    ended = 0
+    while time.monotonic() - begin < seconds:
+        with tracer.span(f"r{ended:06d}"):
+            ended += 1
+        due += 0.002
+        time.sleep(max(0.0, due - time.monotonic()))
+    delivered = exporter.flush(SETTLING)
+    print(json.dumps({"ended": ended, "delivered": delivered, "stats": exporter.stats()}), flush=True)
+    sys.stdin.read()
+    exporter.stop()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("variants", nargs="*", help=", ".join(VARIANTS))
+    options.add_argument("--quick", action="store_true")
+    options.add_argument("--runs", type=int, default=1, help="of each")
+    options.add_argument("--ours", action="store_true", help="without the peers")
+    options.add_argument("--at-once", type=int, default=2, help="experiments that run side by side")
+    options.add_argument("--steady", nargs=2, help=argparse.SUPPRESS)
+    asked = options.parse_args()
+    if asked.steady:
+        steady(asked.steady[0], float(asked.steady[1]))
+        return
+    jobs = [job for name in asked.variants or VARIANTS for job in _jobs(name, asked.ours) for _ in range(asked.runs)]
+    print(HEAD, flush=True)
+
+    def run(job: tuple[str, str, str]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = experiment(*job, Path(folder), scale=1 / 3 if asked.quick else 1.0)
+            print(outcome, flush=True)
+            print(f"{outcome.variant} {outcome.system}: {json.dumps(outcome.stats)}", file=sys.stderr, flush=True)
+
+    with ThreadPoolExecutor(asked.at_once) as pool:
+        list(pool.map(run, jobs))
+
+
+def _jobs(name: str, only_ours: bool) -> list[tuple[str, str, str]]:
+    """Every system at the Collector, and ours at our own agent where the variant needs no configuration."""
+    jobs = [(system, "Collector", name) for system in SYSTEMS if not only_ours or system == "puremux"]
+    moody = VARIANTS[name].config == "moody"
+    if moody:
+        jobs = [job for job in jobs if job[0] != "OpenTelemetry OTLP"]  # no such port there
+    return jobs if moody else [*jobs, ("puremux", "puremux agent", name)]
+
+
+if __name__ == "__main__":
+    main()
