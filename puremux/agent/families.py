@@ -5,8 +5,8 @@ Spec: Prometheus's text format 0.0.4 and OpenMetrics 1.0: a family has one name,
 
 The rules, which depend on nothing but the order in which the clients were first seen:
 
-- *type*: the client first seen gives a name its type.  Another type goes to a family of its own, ``<name>_<type>``, and
-  its help says so; where that is taken too, the metric is left out.
+- *type*: the client first seen gives a name its type.  Another type goes to a family of its own, such as
+  ``<name>_gauges``, and its help says so; where that is taken too, the metric is left out.
 - *help*: the client first seen gives a family its help; when others say otherwise, it says that.
 - *label*: a metric's label with the name of one that the page gives is called ``exported_<name>``; where several labels
   come to have one name, their values are joined by ``;``.
@@ -41,6 +41,15 @@ SUFFIXES: Mapping[str, Sequence[str]] = {
     "summary": ("", "_count", "_sum", "_created"),
 }
 """The names that a family of each type takes; no other family may have them (OpenMetrics 1.0, "Clashing")."""
+
+APART: Mapping[str, str] = {
+    "counter": "counters",
+    "gauge": "gauges",
+    "gaugehistogram": "gaugehistograms",
+    "histogram": "histograms",
+    "summary": "summaries",
+}
+"""What is put behind a name that has another type already.  Against the singular promtool has an objection."""
 
 FORMAT_LABELS = frozenset(("le", "quantile"))
 """Labels that the format itself gives to samples."""
@@ -145,7 +154,7 @@ class Families:
         if family is None:
             self.conflicts["type"] += 1
             remark = f" (shown apart from {name}, which another client has with another type)"
-            family = self._family(f"{name}_{kind}", kind, "", descriptor, remark)
+            family = self._family(f"{name}_{APART[kind]}", kind, "", descriptor, remark)
         if family is None:
             self.conflicts["dropped"] += 1
         elif family.description != _description(descriptor) and not family.help_differs:

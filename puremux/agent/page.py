@@ -5,7 +5,9 @@ Floor 5, agent: the standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import logging
 import socket
 import socketserver
 import threading
@@ -15,8 +17,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 __all__ = ["Page", "serve_wsgi"]
 
+logger = logging.getLogger("puremux.agent")
+
 REQUESTS = 32  # served at one time, a thread each; whoever comes then is turned away
-PATIENCE = 30.0  # seconds for a client to send its request, and to take the answer
+PATIENCE = 30.0  # seconds that a client may stand still
+LONGEST = 120.0  # seconds for a request as a whole
 CLOSING = 5.0  # seconds for requests that run to end
 BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
 
@@ -62,18 +67,35 @@ def serve_wsgi(app: Callable[..., Any], host: str, port: int) -> Page:
         server = _Server(family, address[:2])
     except OSError as error:
         raise OSError(error.errno, f"cannot serve a page on {host}:{port}: {error.strerror or error}") from error
-    server.set_app(app)
+    server.set_app(_guarded(app))
     return Page(server)
 
 
+def _guarded(app: Callable[..., Any]) -> Callable[..., Any]:
+    """The application; what it raises is logged, and answered with 500."""
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        try:
+            return app(environ, start_response)
+        except Exception:
+            logger.exception("puremux: the page %s could not be made", environ.get("PATH_INFO"))
+            start_response("500 Internal Server Error", [("Content-Type", "text/plain; charset=utf-8")])
+            return [b"This page could not be made; the agent's log says why.\n"]
+
+    return serve
+
+
 class _Handler(WSGIRequestHandler):
-    timeout = PATIENCE
+    def setup(self) -> None:
+        """Bound every wait for the client."""
+        super().setup()
+        self.connection.settimeout(PATIENCE)
 
     def log_message(self, *args: Any) -> None:
         """Say nothing: a scrape every few seconds is no news."""
 
     def get_stderr(self) -> io.StringIO:
-        """Where wsgiref would print a traceback when a client goes away too early."""
+        """Where wsgiref would print a traceback when a client is too slow."""
         return io.StringIO()
 
 
@@ -84,6 +106,8 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
     def __init__(self, family: socket.AddressFamily, address: Any) -> None:
         self.address_family = family
         self._slots = threading.Semaphore(REQUESTS)
+        self._running: dict[Any, float] = {}
+        """When each request began."""
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -99,10 +123,11 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
             request.sendall(BUSY)
             self.shutdown_request(request)
             return
+        self._running[request] = time.monotonic()
         try:
             super().process_request(request, client_address)
         except RuntimeError:  # no more threads can be started
-            self._slots.release()
+            self._ended(request)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -110,7 +135,19 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            self._ended(request)
+
+    def _ended(self, request: Any) -> None:
+        self._running.pop(request, None)
+        self._slots.release()
+
+    def service_actions(self) -> None:
+        """End requests that take too long: a client that sends a byte now and then stands never still."""
+        before = time.monotonic() - LONGEST
+        for request, began in list(self._running.items()):
+            if began < before:
+                with contextlib.suppress(OSError):  # it has ended meanwhile
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up, or is too slow, is no news either."""

@@ -54,11 +54,12 @@ class AgentCollector:
 
     def collect(self) -> Iterator[Metric]:
         """The families of the page.  The samples of each are made while they are read, and can be read once."""
-        sources = self._store.metrics()
         own = _own_metrics(self._store.totals())
-        families = Families(_names([*own, _conflicts({}), _target_info([])]))
-        for source in sources:
+        families = Families(_names([*own, _conflicts({}), _target_info({})]))
+        targets: dict[frozenset[tuple[str, str]], SourceView] = {}
+        for source in self._store.metrics():
             labels = self._labels(source)
+            targets[frozenset(labels.items())] = source
             for held in source.metrics:
                 families.add(labels, held)
         for family in families:
@@ -68,7 +69,7 @@ class AgentCollector:
                 metric, (sample for labels, value in family.series() for sample in samples(family.name, labels, value))
             )
         if not self._node_labels:
-            yield _target_info(sources)
+            yield _target_info(targets)
         yield from own
         yield _conflicts(families.conflicts)
 
@@ -207,10 +208,9 @@ def _conflicts(counts: Mapping[str, int]) -> Metric:
     return family
 
 
-def _target_info(sources: list[SourceView]) -> Metric:
-    """What is known of each source; of two with equal names, what the client first seen later says."""
-    by_target = {frozenset(target_labels(source, node=False).items()): source for source in sources}
-    samples = (Sample("target_info", dict(target_labels(source, node=True)), 1) for source in by_target.values())
+def _target_info(targets: Mapping[frozenset[tuple[str, str]], SourceView]) -> Metric:
+    """What is known of each source, by the labels of its series; where two share them, of the one first seen later."""
+    samples = (Sample("target_info", dict(target_labels(source, node=True)), 1) for source in targets.values())
     return _lazily(Metric("target", "What is known of the clients.", "info"), samples)
 
 

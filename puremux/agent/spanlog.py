@@ -25,7 +25,7 @@ from .refusal import ListenerFailed
 from .spanjson import node_record, resource_record, span_record
 from .views import SpansReceived
 
-__all__ = ["SpanLog"]
+__all__ = ["SpanLog", "span_lines"]
 
 NEWLINE = 0x0A
 
@@ -70,7 +70,7 @@ class SpanLog:
         Raises:
             ListenerFailed: they could not be written, or not all; the client may send them again.
         """
-        lines = _lines(received)
+        lines = span_lines(received)
         try:
             self._write(lines)
         except OSError as error:
@@ -81,11 +81,11 @@ class SpanLog:
         self.written += len(received.request.spans)
 
     def close(self) -> None:
-        """Close the file.  A second time does nothing."""
+        """Close the file; standard output stays open.  A second time does nothing."""
         if self._selector is not None:
             self._selector.close()
             self._selector = None
-        if self._descriptor > 2:
+        if self._descriptor >= 0 and self.path != "-":
             os.close(self._descriptor)
         self._descriptor = -1
 
@@ -129,8 +129,8 @@ def _selector(descriptor: int) -> selectors.BaseSelector | None:
     return selector
 
 
-def _lines(received: SpansReceived) -> bytes:
-    """The lines for a request.  Node and Resource are the same for most of its spans, so they are written once."""
+def span_lines(received: SpansReceived) -> bytes:
+    """A line for each span of a request.  Node and Resource, the same for most of them, are encoded once."""
     node = to_json(node_record(received.node))
     common = _tail(node, received.resource)
     lines = []
