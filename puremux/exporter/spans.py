@@ -3,9 +3,12 @@
 Floor 4, exporter: imports fields, limits, reading and timestamps; no protobuf.
 Spec: opencensus-proto, trace/v1/trace.proto; fields go by their numbers, the entries of a map by their keys.
 
-The bytes are those that spans_pb.py gets from the generated classes, in about a quarter of the time that their C core
-takes.  What an ordinary span has takes the short way: exact types, caches, tables.  Everything else takes the other
-one, through reading.py, which decides what it means.
+The bytes are those that spans_pb.py gets from the generated classes, in about a fifth of the time that their C core
+takes.  (Of two keys of a map one of which begins the other, that core writes the longer one first; its Python
+implementation, and we, the shorter.)
+
+What an ordinary span has takes the short way: exact types, caches, tables.  Everything else takes the other one,
+through reading.py, which decides what it means.
 """
 
 from __future__ import annotations
