@@ -42,23 +42,16 @@ class _Varints(dict[int, bytes]):
     """``varints[number]`` for any number from 0 to 2**64 - 1; the small ones are looked up, others are made."""
 
     def __missing__(self, number: int) -> bytes:
-        if SMALL <= number < SMALL << 7:
-            return CONTINUED[number & 0x7F] + self[number >> 7]
-        groups = bytearray()
-        while number > 0x7F:
-            groups.append(number & 0x7F | 0x80)
-            number >>= 7
-        groups.append(number)
-        return bytes(groups)
+        return CONTINUED[number & 0x7F] + self[number >> 7]
 
 
 CONTINUED = tuple(bytes([group | 0x80]) for group in range(128))
 """Seven bits of a varint that more bits follow."""
 
-VARINTS = _Varints()
+VARINTS = _Varints((number, bytes([number])) for number in range(128))
 """A number from 0 to 2**64 - 1 as a varint; a negative int64 is asked for as its two's complement."""
 
-VARINTS.update({number: VARINTS[number] for number in range(SMALL)})
+VARINTS.update([(number, VARINTS[number]) for number in range(128, SMALL)])
 
 
 def tag(number: int, wire_type: int) -> bytes:
