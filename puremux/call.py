@@ -341,6 +341,7 @@ class Call(CallBase):
         Raises:
             RpcError: the call is over, with a status other than OK.
             LocalProtocolError: the call is half-closed already, or over with OK.
+        Source: gRPC PROTOCOL-HTTP2.md, "Requests", Length-Prefixed-Message; RFC 9113 §5.2 for the wait.
         """
         with self._driver.lock:
             if self.ended is None or self.ended.code is StatusCode.OK:
@@ -362,6 +363,7 @@ class Call(CallBase):
 
         Raises:
             RpcError: the call ended with another status.
+        Source: gRPC PROTOCOL-HTTP2.md, "Responses".
         """
         with self._driver.lock:
             # The one response counts only with the status behind it.
@@ -390,7 +392,7 @@ class Call(CallBase):
     # grpcio's words for a call (grpc.Call, grpc.RpcContext)
 
     def cancel(self) -> bool:
-        """End the call as CANCELLED; False when it was over."""
+        """End the call as CANCELLED, and reset its stream with CANCEL (RFC 9113 §7); False when it was over."""
         with self._driver.lock:
             was_active = self.ended is None
             self.end(StatusCode.CANCELLED, "the call was cancelled on this side")

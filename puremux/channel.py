@@ -98,6 +98,7 @@ class Channel:
     Raises:
         AddressError: the target cannot be read.
         ValueError, TypeError: an option does not fit.
+    Source: gRPC doc/naming.md (targets), doc/keepalive.md, doc/connection-backoff.md, doc/compression.md.
     """
 
     def __init__(
@@ -187,6 +188,7 @@ class Channel:
             compression: overrides the channel's.
         Raises:
             ValueError, TypeError: an argument cannot be sent; what the server does ends the call instead.
+        Source: gRPC PROTOCOL-HTTP2.md, "Requests"; doc/wait-for-ready.md.
         """
         call = Call(
             self,
@@ -210,7 +212,14 @@ class Channel:
         response_deserializer: Deserializer | None = None,
         _registered_method: bool = False,
     ) -> UnaryUnaryMultiCallable:
-        """A method that takes one message and answers with one (grpc.Channel.unary_unary)."""
+        """A method that takes one message and answers with one (grpc.Channel.unary_unary).
+
+        Args:
+            method: ``/package.Service/Method``.
+            request_serializer: makes bytes of a message; None for messages that are bytes.
+            response_deserializer: the reverse.
+        Source: grpcio's ``grpc.Channel``; gRPC PROTOCOL-HTTP2.md, "Requests", Path.
+        """
         return UnaryUnaryMultiCallable(self, method, request_serializer, response_deserializer)
 
     def unary_stream(
@@ -220,7 +229,14 @@ class Channel:
         response_deserializer: Deserializer | None = None,
         _registered_method: bool = False,
     ) -> UnaryStreamMultiCallable:
-        """A method that takes one message and answers with many (grpc.Channel.unary_stream)."""
+        """A method that takes one message and answers with many (grpc.Channel.unary_stream).
+
+        Args:
+            method: ``/package.Service/Method``.
+            request_serializer: makes bytes of a message; None for messages that are bytes.
+            response_deserializer: the reverse.
+        Source: grpcio's ``grpc.Channel``; gRPC PROTOCOL-HTTP2.md, "Requests", Path.
+        """
         return UnaryStreamMultiCallable(self, method, request_serializer, response_deserializer)
 
     def stream_unary(
@@ -230,7 +246,14 @@ class Channel:
         response_deserializer: Deserializer | None = None,
         _registered_method: bool = False,
     ) -> StreamUnaryMultiCallable:
-        """A method that takes many messages and answers with one (grpc.Channel.stream_unary)."""
+        """A method that takes many messages and answers with one (grpc.Channel.stream_unary).
+
+        Args:
+            method: ``/package.Service/Method``.
+            request_serializer: makes bytes of a message; None for messages that are bytes.
+            response_deserializer: the reverse.
+        Source: grpcio's ``grpc.Channel``; gRPC PROTOCOL-HTTP2.md, "Requests", Path.
+        """
         return StreamUnaryMultiCallable(self, method, request_serializer, response_deserializer)
 
     def stream_stream(
@@ -240,7 +263,14 @@ class Channel:
         response_deserializer: Deserializer | None = None,
         _registered_method: bool = False,
     ) -> StreamStreamMultiCallable:
-        """A method that takes many messages and answers with many (grpc.Channel.stream_stream)."""
+        """A method that takes many messages and answers with many (grpc.Channel.stream_stream).
+
+        Args:
+            method: ``/package.Service/Method``.
+            request_serializer: makes bytes of a message; None for messages that are bytes.
+            response_deserializer: the reverse.
+        Source: grpcio's ``grpc.Channel``; gRPC PROTOCOL-HTTP2.md, "Requests", Path.
+        """
         return StreamStreamMultiCallable(self, method, request_serializer, response_deserializer)
 
     # Connectivity
@@ -262,7 +292,7 @@ class Channel:
 
     @property
     def state(self) -> Connectivity:
-        """How the channel is connected now."""
+        """How the channel is connected now (gRPC doc/connectivity-semantics-and-api.md)."""
         return self._state
 
     def watch_state(self, listener: Callable[[Connectivity], None]) -> None:
@@ -274,6 +304,7 @@ class Channel:
 
         Args:
             try_to_connect: connect although no call needs it yet.
+        Source: grpcio's ``grpc.Channel.subscribe``.
         """
         with self.driver.lock:
             self._subscribers.append(callback)

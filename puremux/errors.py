@@ -102,7 +102,7 @@ class TransportError(PuremuxError):
 
 
 class ResolveError(TransportError):
-    """The name in the address has no IP address."""
+    """The name in the address has no IP address, or was not looked up in time."""
 
 
 class ConnectError(TransportError):
@@ -121,6 +121,8 @@ class RpcError(PuremuxError):
     """A call ended with a status other than OK.
 
     Its methods are those of a finished call in grpcio, so handlers written for ``grpc.RpcError`` read it alike.
+
+    Source: gRPC doc/statuscodes.md; PROTOCOL-HTTP2.md, "Responses", Trailers.
     """
 
     def __init__(

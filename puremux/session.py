@@ -25,7 +25,11 @@ __all__ = ["Health", "Keepalive", "Owner", "Peer", "Session"]
 
 @dataclass(frozen=True)
 class Keepalive:
-    """PINGs that tell a dead connection from a quiet one (doc/keepalive.md).  Servers punish too many of them."""
+    """PINGs that tell a dead connection from a quiet one (doc/keepalive.md).  Servers punish too many of them.
+
+    Raises:
+        ValueError: ``time`` is below 1 second, or ``timeout`` not above 0.
+    """
 
     time: float = 300.0
     """Seconds without a byte received before a PING is sent; doubled whenever a server says too_many_pings."""
@@ -34,6 +38,7 @@ class Keepalive:
     """Seconds to wait for its acknowledgement."""
 
     permit_without_calls: bool = False
+    """PINGs also while no call runs; many servers forbid it."""
 
     def __post_init__(self) -> None:
         if self.time < 1 or self.timeout <= 0:

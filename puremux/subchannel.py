@@ -42,6 +42,8 @@ class Backoff:
     """Seconds from the first failed attempt's beginning to the next one's."""
 
     multiplier: float = 1.6
+    """How much longer each wait is than the one before it."""
+
     jitter: float = 0.2
     """Each wait is longer or shorter by up to this share, so that ten thousand clients do not come back at once."""
 

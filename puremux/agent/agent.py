@@ -77,12 +77,21 @@ class Agent:
         return self._server.connections
 
     def push_config(self, config: Any) -> None:
-        """Ask all clients, and those who come, to sample as a ``TraceConfig`` message says."""
+        """Ask all clients, and those who come, to sample as a ``TraceConfig`` message says.
+
+        Args:
+            config: a ``TraceConfig`` of :mod:`puremux.proto.trace_config_pb2`.
+        Source: opencensus-proto's TraceService.Config.
+        """
         with self._driver.lock:
             self._config.push(config.SerializeToString())
 
     def stop(self, grace: float = 0.0) -> None:
-        """Stop serving; calls that run may end within ``grace`` seconds.  A second time does nothing."""
+        """Stop serving.  A second time does nothing.
+
+        Args:
+            grace: seconds that running calls have to end.
+        """
         self._server.stop(grace)
         if self._page is not None:
             self._page.close()

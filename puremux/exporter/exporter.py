@@ -193,6 +193,9 @@ class Exporter:
 
         Args:
             request: of :mod:`puremux.proto`, or anybody's message of that type.
+        Raises:
+            AttributeError: it is no message; one of another type may raise protobuf's DecodeError.
+        Source: opencensus-proto's TraceService.Export.
         """
         parsed = trace_service_pb2.ExportTraceServiceRequest.FromString(request.SerializeToString())
         self._export_request(self._spans, parsed, "spans")
@@ -212,7 +215,7 @@ class Exporter:
     # Life
 
     def start(self) -> None:
-        """Connect, if that is not done yet.  Returns at once."""
+        """Connect, if that is not done yet.  Returns at once; an agent that is away is tried until :meth:`stop`."""
         self._engine.start()
 
     def flush(self, timeout: float | None = 5.0) -> bool:

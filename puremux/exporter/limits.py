@@ -26,9 +26,16 @@ class SpanLimits:
     """Attributes of a span, and of each of its annotations and links."""
 
     max_annotations: int = 32
+    """Annotations of a span."""
+
     max_message_events: int = 128
+    """Message events of a span."""
+
     max_links: int = 32
+    """Links of a span."""
+
     max_stack_frames: int = 128
+    """Frames of a span's stack trace."""
 
     max_string_bytes: int = 16 * 1024
     """Bytes of UTF-8 of each text: name, key, value, description.  Longer ones are cut between two characters."""

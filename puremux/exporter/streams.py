@@ -28,10 +28,16 @@ REFUSALS = 3  # of one batch, others having been confirmed in between, after whi
 
 
 class Pace:
-    """When streams are rotated and how long their end may take; seconds and bytes.
+    """When streams are rotated, and how long an agent may take to answer.
 
-    The figures come from bench/rotation.py: more often costs a stream's opening (about 0.3 ms of CPU), more rarely
-    leaves more to be sent twice after a break.
+    Rotating more often costs the opening of more streams, more rarely leaves more to be sent twice after a break.
+
+    Args:
+        rotate_after: seconds after its first batch at which a stream is half-closed, for its status to prove arrival.
+        rotate_bytes: bytes of messages on a stream at which it is half-closed before that.
+        confirm_within: seconds that a half-closed stream may take to end; then the connection is given up.
+        probe_after: seconds between two probes of the connection (an empty SETTINGS frame, RFC 9113 §6.5.3).
+        probe_within: seconds that a probe's acknowledgement may take; then the connection is given up.
     """
 
     def __init__(

@@ -117,6 +117,7 @@ class Connection(Inbound):
             The stream id that the call's events will carry.
         Raises:
             LocalProtocolError: the connection takes no call now; see :attr:`can_open`.
+        Source: gRPC PROTOCOL-HTTP2.md, "Requests"; RFC 9113 §5.1.2 for the limit.
         """
         if not self.can_open:
             raise LocalProtocolError("the connection takes no more calls now")
@@ -131,7 +132,7 @@ class Connection(Inbound):
         return stream_id
 
     def half_close(self, stream_id: int) -> None:
-        """Say that the call has no more messages from us.
+        """Say that the call has no more messages from us (END_STREAM, RFC 9113 §5.1).
 
         Raises:
             LocalProtocolError: the call does not allow it now.
@@ -148,6 +149,7 @@ class Connection(Inbound):
         Raises:
             LocalProtocolError: they went already, or the call is over.
             ValueError, TypeError: the metadata cannot be sent.
+        Source: gRPC PROTOCOL-HTTP2.md, "Responses", Response-Headers.
         """
         headers = response_headers(metadata, encoding)
         self._call(stream_id).send(Step.HEADERS)
@@ -161,6 +163,7 @@ class Connection(Inbound):
         Raises:
             LocalProtocolError: the call is over.
             ValueError, TypeError: the metadata cannot be sent.
+        Source: gRPC PROTOCOL-HTTP2.md, "Responses", Trailers and Trailers-Only.
         """
         call = self._call(stream_id)
         only = call.sending is Sending.IDLE
@@ -181,6 +184,7 @@ class Connection(Inbound):
             Bytes of this call that wait; :class:`SendBufferDrained` follows when none do any more.
         Raises:
             LocalProtocolError: the call does not allow it now.
+        Source: gRPC PROTOCOL-HTTP2.md, "Requests", Length-Prefixed-Message.
         """
         call = self._call(stream_id)
         framed = frame_message(payload, encoding)
@@ -198,7 +202,7 @@ class Connection(Inbound):
         return self._outbox.pending(stream_id)
 
     def message_taken(self, stream_id: int) -> None:
-        """Note that the application took one received message, so that the peer may send more."""
+        """Note that the application took one received message, so that the peer may send more (RFC 9113 §6.9)."""
         self._inflow.taken(stream_id)
 
     def reset(self, stream_id: int, error_code: int = ErrorCodes.CANCEL) -> None:

@@ -29,7 +29,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class RequestReceived:
-    """A client opened a call (server's role only)."""
+    """A client opened a call (server's role only).
+
+    Source: gRPC PROTOCOL-HTTP2.md, "Requests", Request-Headers.
+    """
 
     stream_id: int
     """HTTP/2 stream of the call; odd, since the client opened it (RFC 9113 §5.1.1)."""
@@ -49,7 +52,10 @@ class RequestReceived:
 
 @dataclass(frozen=True)
 class HeadersReceived:
-    """The server's initial metadata arrived; a trailers-only answer has none (client's role only)."""
+    """The server's initial metadata arrived; a trailers-only answer has none (client's role only).
+
+    Source: gRPC PROTOCOL-HTTP2.md, "Responses", Response-Headers.
+    """
 
     stream_id: int
     metadata: Metadata
@@ -57,7 +63,10 @@ class HeadersReceived:
 
 @dataclass(frozen=True)
 class MessageReceived:
-    """One whole gRPC message arrived; its bytes are not parsed yet."""
+    """One whole gRPC message arrived; its bytes are not parsed yet.
+
+    Source: gRPC PROTOCOL-HTTP2.md, "Requests", Length-Prefixed-Message.
+    """
 
     stream_id: int
 
@@ -67,14 +76,14 @@ class MessageReceived:
 
 @dataclass(frozen=True)
 class HalfClosed:
-    """The client has sent its last message (server's role only)."""
+    """The client has sent its last message (server's role only; END_STREAM, RFC 9113 §5.1)."""
 
     stream_id: int
 
 
 @dataclass(frozen=True)
 class SendBufferDrained:
-    """Every message queued on the call has been put into frames: room for more.
+    """Every message queued on the call has been put into frames: room for more (RFC 9113 §5.2).
 
     A server that has sent its status hears of the call for the last time by this.
     """
@@ -84,7 +93,7 @@ class SendBufferDrained:
 
 @dataclass(frozen=True)
 class CallEnded:
-    """The call is over; nothing more is reported of its stream.
+    """The call is over; nothing more is reported of its stream (gRPC PROTOCOL-HTTP2.md, "Responses", Trailers).
 
     A server hears it of calls that it has not ended itself: the client has reset the call, or broke it.
     """
@@ -105,7 +114,7 @@ class CallEnded:
 
 @dataclass(frozen=True)
 class SettingsReceived:
-    """The peer's SETTINGS arrived; the first ones make the connection ready for calls."""
+    """The peer's SETTINGS arrived; the first ones make the connection ready for calls (RFC 9113 §6.5)."""
 
     max_concurrent_streams: int
     """How many calls the peer takes at once, 2**32 when it set no limit."""
@@ -120,7 +129,7 @@ class SettingsAcknowledged:
 
 @dataclass(frozen=True)
 class PingAcknowledged:
-    """The peer answered our PING."""
+    """The peer answered our PING (RFC 9113 §6.7)."""
 
     opaque_data: bytes
     """The eight bytes that we had sent."""
