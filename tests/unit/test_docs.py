@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from typing import Any
 
@@ -47,3 +48,18 @@ def test_every_state_of_a_table_can_be_reached(moves: Any) -> None:
     states = set(type(next(iter(moves))[0]))
     assert {state for state, _ in moves} | set(moves.values()) == states
     assert states - set(moves.values()) == {next(iter(moves))[0]}, "only the first state is one to begin in"
+
+
+def quoted_sentences() -> list[str]:
+    """What the how-to on errors quotes in its first columns, cut where a name or number stands in its place."""
+    table = (ROOT / "docs" / "howto" / "errors.md").read_text(encoding="utf-8").split("## When making")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    quoted = [each for cell in cells for each in re.findall(r"`([^`]+)`", cell)]
+    return [piece.strip() for each in quoted for piece in re.split(r"…|NAME|CODE", each) if len(piece.strip()) > 5]
+
+
+@pytest.mark.parametrize("words", quoted_sentences())
+def test_the_errors_page_quotes_what_the_source_says(words: str) -> None:
+    files = (path.read_text(encoding="utf-8") for path in sorted((ROOT / "puremux").rglob("*.py")))
+    source = re.sub(r'["\']\s*\n\s*(f?["\'])', "", "".join(files))  # a sentence may go over several lines
+    assert words in re.sub(r"\{[^{}]*\}", "", source) or words in source
