@@ -30,7 +30,7 @@ class CallStates(Directive):
 
     def run(self) -> list[nodes.Node]:
         moves = getattr(stream, self.arguments[0])
-        steps = list(dict.fromkeys(step for _, step in moves))
+        steps = list(stream.Step)
         rows = [
             [each.name, each.value, *(moves[each, step].name if (each, step) in moves else "–" for step in steps)]
             for each in type(next(iter(moves))[0])
