@@ -259,6 +259,9 @@ class Engine:
         if state is Connectivity.TRANSIENT_FAILURE and self.channel.last_error:
             self.complain("no connection", self.channel.last_error)
         if self._running and not self._stopped:
+            if state is not Connectivity.READY:  # the server said GOAWAY, unless the connection is gone altogether
+                for signal in self.signals:
+                    signal.service.leave_soon()
             self._config.open()
 
     def _begin_draining(self) -> None:

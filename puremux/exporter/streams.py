@@ -24,6 +24,7 @@ from .batches import Batch, Ledger
 __all__ = ["Pace", "Service"]
 
 HIGH_WATER = 512 * 1024  # bytes waiting for the agent's windows at which no more is put on a stream
+AFTER_A_BREAK = 0.25  # seconds to the first rotation: an agent that breaks off again and again must not get it all again
 REFUSALS = 3  # of one batch, others having been confirmed in between, after which it is given up
 
 
@@ -42,7 +43,7 @@ class Pace:
 
     def __init__(
         self,
-        rotate_after: float = 5.0,
+        rotate_after: float = 1.0,
         rotate_bytes: int = 1024 * 1024,
         confirm_within: float = 10.0,
         probe_after: float = 1.0,
@@ -138,6 +139,7 @@ class Service:
         self._stream: _ExportStream | None = None
         self._closing: list[_ExportStream] = []
         self._failures = 0  # streams in a row that ended with a bad status
+        self._rhythm = pace.rotate_after  # seconds between rotations at present
         self._suspects = 0  # batches that were on such a stream: each gets one by itself
         self._retry: Timer | None = None
         self._rotation: Timer | None = None
@@ -203,6 +205,10 @@ class Service:
             stream.closing_since = self._driver.clock()
             stream.half_close()
 
+    def leave_soon(self) -> None:
+        """Rotate, if the stream still lives: its connection takes no new calls and is about to end."""
+        self._driver.call_soon(self.rotate)
+
     def check(self, now: float) -> str | None:
         """Why the connection should be given up, if the agent owes us a proof for too long."""
         for stream in self._closing:
@@ -220,6 +226,7 @@ class Service:
             if timer is not None:
                 timer.cancel()
         self._stream, self._closing, self._retry, self._rotation = None, [], None, None
+        self._rhythm = self._pace.rotate_after
         self._failures, self._suspects = 0, 0
         self._pump_pending = self._draining = False
         self.ledger.forget()
@@ -238,7 +245,7 @@ class Service:
             if not self._closing:
                 self.rotate()
         elif self._rotation is None:
-            self._rotation = self._driver.call_later(self._pace.rotate_after, self._rotation_due)
+            self._rotation = self._driver.call_later(self._rhythm, self._rotation_due)
 
     def _rotation_due(self) -> None:
         self._rotation = None
@@ -256,6 +263,7 @@ class Service:
             self._closing.remove(stream)
         if was_closing and ended.code is StatusCode.OK:
             self._failures, self._suspects = 0, max(0, self._suspects - 1)
+            self._rhythm = min(self._pace.rotate_after, 2 * self._rhythm)
             self.ledger.confirm(stream.batches)
         else:
             self._take_back(stream, ended)
@@ -267,12 +275,13 @@ class Service:
         stream = self._stream
         if stream is not None and stream.batches and not self._closing:
             age = self._driver.clock() - stream.began
-            if stream.bytes >= self._pace.rotate_bytes or age >= self._pace.rotate_after:
+            if stream.bytes >= self._pace.rotate_bytes or age >= self._rhythm:
                 self.rotate()
 
     def _take_back(self, stream: _ExportStream, ended: CallEnded) -> None:
         self.ledger.give_back(stream.batches)
         if stream.left_with_connection:
+            self._hurry()
             return  # again at once, on the next connection
         self._failures += 1
         self._suspects = len(stream.batches)
@@ -283,6 +292,13 @@ class Service:
         # The first failure after a success may be one batch's own fault: the others need not wait for it.
         delay = self._backoff.delay(self._failures - 1) if self._failures > 1 else 0.0
         self._retry = self._driver.call_later(delay, self._try_again)
+
+    def _hurry(self) -> None:
+        """Have what is sent again proven soon; as long as that goes well, the next rotations take their time."""
+        self._rhythm = min(self._pace.rotate_after, AFTER_A_BREAK)
+        if self._rotation is not None:
+            self._rotation.cancel()
+            self._rotation = None
 
     def _set_aside(self, batch: Batch) -> None:
         """Let the others go first; a batch that is refused again and again, while others are not, is given up."""
