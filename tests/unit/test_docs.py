@@ -35,6 +35,15 @@ def test_the_session_on_the_page_is_a_whole_call(session: list[Any]) -> None:
     ]
 
 
+def test_the_call_without_sockets_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXTENSIONS / "without_sockets.py"))
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == [
+        "client: MessageReceived(stream_id=1, payload=b'3 francs')",
+        "client: CallEnded(stream_id=1, code=<StatusCode.OK: 0>, details='', trailing_metadata=(), unprocessed=False)",
+    ]
+
+
 def test_the_frames_say_what_the_page_says_of_them(session: list[Any]) -> None:
     request, message, answer = session[-3:]
     assert ":path: /opencensus.proto.agent.trace.v1.TraceService/Export" in request.says
