@@ -24,7 +24,15 @@ BUILT = re.compile(r"\.git|\.venvs?|\.cache|build|dist|_build|__pycache__|\..*_c
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the two archives.  Built in the environment of the tests: isolation would only fetch it again."""
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, _copy_of_the_checkout(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--outdir",
+        str(folder),
+        str(_copy_of_the_checkout(folder)),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -111,6 +119,6 @@ def test_the_wheel_is_imported_where_nothing_else_is_installed(built: Path, tmp_
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import puremux; print(puremux.__file__, puremux.__version__)"
     )
-    command = [python, "-I", "-c", program, path]
+    command = [str(python), "-I", "-c", program, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == [str(path / "puremux" / "__init__.py"), puremux.__version__]

@@ -34,7 +34,7 @@ class Collector:
         self.process = self._start()
 
     def _start(self) -> Process:
-        command = [built(".cache/peers/otelcol-oc"), "--config", "config.yaml"]
+        command = [str(built(".cache/peers/otelcol-oc")), "--config", "config.yaml"]
         return Process(command, self.folder, ready=lambda: is_listening(self.ports["opencensus"]))
 
     @property

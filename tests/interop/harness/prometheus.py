@@ -34,7 +34,7 @@ def read_page(page: str) -> list[Sample]:
 
 def check_page(page: str) -> str:
     """What ``promtool check metrics`` has to say against a page; empty if nothing."""
-    command = [program("promtool"), "check", "metrics"]
+    command = [str(program("promtool")), "check", "metrics"]
     done = subprocess.run(command, input=page, capture_output=True, text=True, timeout=60, check=False)
     return done.stdout + done.stderr
 
@@ -52,7 +52,7 @@ class Prometheus:
         self.port = free_port()
         (folder / "prometheus.yml").write_text(_configuration(targets, interval))
         command = [
-            program("prometheus"),
+            str(program("prometheus")),
             "--config.file=prometheus.yml",
             f"--web.listen-address=127.0.0.1:{self.port}",
             f"--storage.tsdb.path={folder / 'data'}",
