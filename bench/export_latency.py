@@ -1,4 +1,4 @@
-"""What ``export()`` costs the application while its agent is up, down or hanging: ``python -m bench.export_latency``."""
+"""What ``export()`` costs while the agent is up, down or hanging: ``python -m bench.export_latency``."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ def main() -> None:
             if begin:
                 begin()
             print(f"| {state} | ", end="", flush=True)
-            subprocess.run([sys.executable, "-W", "ignore", "-m", "bench.export_latency", agent.address], cwd=ROOT)
-            agent.resume() if state == "hanging" else None
+            command = [sys.executable, "-W", "ignore", "-m", "bench.export_latency", agent.address]
+            subprocess.run(command, cwd=ROOT, stderr=subprocess.DEVNULL, check=True)
+            if state == "hanging":
+                agent.resume()
 
 
 if __name__ == "__main__":

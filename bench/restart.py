@@ -90,9 +90,7 @@ class Embedded:
     def start(self) -> None:
         command = [sys.executable, "-m", "puremux.cli", "agent", "--listen", self.address, "--spans", "spans.jsonl"]
         environment = {"PYTHONPATH": str(ROOT)}
-        self._process = Process(
-            command, self._folder, ready=lambda: is_listening(self._port), environment=environment
-        )
+        self._process = Process(command, self._folder, ready=lambda: is_listening(self._port), environment=environment)
 
     def stop(self) -> None:
         self._process.stop()

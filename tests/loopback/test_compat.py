@@ -61,9 +61,7 @@ def test_a_traced_program_changes_one_line(agent: ScriptedAgent, transport: Any)
 
 def test_views_leave_at_each_interval(agent: ScriptedAgent) -> None:
     counted = measure.MeasureInt("compat/items", "items", "1")
-    stats.stats.view_manager.register_view(
-        view.View("compat/count", "", [], counted, aggregation.CountAggregation())
-    )
+    stats.stats.view_manager.register_view(view.View("compat/count", "", [], counted, aggregation.CountAggregation()))
     measurements = stats.stats.stats_recorder.new_measurement_map()
     measurements.measure_int_put(counted, 1)
     measurements.record(tag_map.TagMap())
