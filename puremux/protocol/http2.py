@@ -33,6 +33,8 @@ class Http2(H2Connection):
         max_concurrent_streams: SETTINGS_MAX_CONCURRENT_STREAMS (server's role).
     """
 
+    MAX_CLOSED_STREAMS = 4_096  # that h2 remembers, to tell late HEADERS from wrong ones; its own 65,536 cost 10 MB
+
     def __init__(
         self, *, client_side: bool, limits: Limits, stream_window: int, max_concurrent_streams: int | None
     ) -> None:
