@@ -116,12 +116,22 @@ class FrameGate:
     Args:
         client_side: True when the peer is a server, which begins with SETTINGS; a client begins with the preface.
         is_over: whether a stream's call has ended, so that DATA on it is late.
+        is_idle: whether nobody has opened a stream; None when that is not to be looked at.
     """
 
-    def __init__(self, *, client_side: bool, limits: Limits, budget: Budget, is_over: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        client_side: bool,
+        limits: Limits,
+        budget: Budget,
+        is_over: Callable[[int], bool],
+        is_idle: Callable[[int], bool] | None = None,
+    ) -> None:
         self._limits = limits
         self._budget = budget
         self._is_over = is_over
+        self._is_idle = is_idle
         self._preface_left = b"" if client_side else PREFACE
         self._peer = "server" if client_side else "client"
         self._seen_settings = False
@@ -217,6 +227,7 @@ class FrameGate:
                 self._refuse_greeting()
             self._seen_settings = True
         self._check_length(length, kind, head)
+        self._check_stream(kind, stream_id)
         self._check_block(length, kind, flags, stream_id)
         self._left = length
         if kind == DATA and self._is_over(stream_id):
@@ -250,6 +261,18 @@ class FrameGate:
         if kind == GOAWAY and length < 8:
             raise RemoteProtocolError("a GOAWAY frame is shorter than 8 bytes", ErrorCodes.FRAME_SIZE_ERROR)
 
+    def _check_stream(self, kind: int, stream_id: int) -> None:
+        """Only HEADERS open a stream (RFC 9113 §5.1, idle)."""
+        if kind == PRIORITY and not stream_id:
+            raise RemoteProtocolError("a PRIORITY frame came on stream 0 (RFC 9113 §6.3)")
+        needs_stream = kind in (DATA, RST_STREAM, WINDOW_UPDATE) and stream_id
+        if needs_stream and self._is_idle is not None and self._is_idle(stream_id):
+            raise RemoteProtocolError(
+                f"a {NAMES[kind]} frame came on stream {stream_id}, which nobody has opened (RFC 9113 §5.1)"
+            )
+        if kind == CONTINUATION and self._block_stream is None:
+            raise RemoteProtocolError("a CONTINUATION frame came without a header block to go on with (RFC 9113 §6.10)")
+
     def _check_block(self, length: int, kind: int, flags: int, stream_id: int) -> None:
         """A header block is not interrupted (RFC 9113 §4.3) and does not grow without end."""
         if self._block_stream is not None:
@@ -274,6 +297,8 @@ class FrameGate:
         elif kind in (HEADERS, PUSH_PROMISE, CONTINUATION):
             cost = 1.0 + length / 512  # a byte can be a whole header field
             self.block_cost += cost
+        elif kind == SETTINGS:
+            cost = 1.0 + length / 60  # each of its values is work, and is kept
         else:
             cost = 1.0 + length / 1024
         self._budget.spend(NAMES[kind] if kind <= CONTINUATION else "unknown", cost)

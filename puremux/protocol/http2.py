@@ -108,6 +108,10 @@ class Http2(H2Connection):
 
     def tame_settings(self) -> None:
         """After the peer's SETTINGS: keep our header table small, and keep nothing that we do not know."""
-        self.encoder.header_table_size = min(self.remote_settings.header_table_size, MAX_ENCODER_TABLE)
+        encoder = self.encoder
+        if encoder.header_table_size > MAX_ENCODER_TABLE:
+            encoder.header_table_size = MAX_ENCODER_TABLE
+        # hpack forgets an update that it owes when the size is set once more to what it is already.
+        encoder.header_table.resized = bool(encoder.table_size_changes)
         for code in [each for each in self.remote_settings if int(each) not in KNOWN_SETTINGS]:
             del self.remote_settings[code]

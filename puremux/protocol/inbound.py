@@ -81,7 +81,9 @@ class Inbound:
             max_concurrent_streams=max_concurrent_streams,
         )
         self._budget = Budget(limits)
-        self._gate = FrameGate(client_side=client_side, limits=limits, budget=self._budget, is_over=self._is_over)
+        self._gate = FrameGate(
+            client_side=client_side, limits=limits, budget=self._budget, is_over=self._is_over, is_idle=self._is_idle
+        )
         self._outbox = Outbox(self._h2)
         self._growth = Growth(
             self._h2,
@@ -137,7 +139,7 @@ class Inbound:
             self._h2.send_goaway(self._last_inbound, error.error_code, error.message)
             events += self._end(error.error_code, error.message)
         except h2.exceptions.ProtocolError as error:  # h2 has sent the GOAWAY
-            events += self._end(int(error.error_code), f"the peer broke HTTP/2: {error}")
+            events += self._end(int(error.error_code), f"the peer broke HTTP/2: {_in_words(error)}")
         except Exception as error:  # noqa: BLE001  # h2 meets hostile bytes with more than its own errors
             self._h2.send_goaway(self._last_inbound, ErrorCodes.INTERNAL_ERROR, "")
             events += self._end(ErrorCodes.INTERNAL_ERROR, f"the peer sent what h2 cannot read: {error!r}")
@@ -264,8 +266,12 @@ class Inbound:
             self._h2.reset_stream(stream_id, error_code)
 
     def _is_over(self, stream_id: int) -> bool:
-        ours = self._h2.highest_outbound_stream_id if self._client_side else self._h2.highest_inbound_stream_id
-        return stream_id % 2 == 1 and stream_id <= ours and stream_id not in self._calls
+        return not self._is_idle(stream_id) and stream_id not in self._calls
+
+    def _is_idle(self, stream_id: int) -> bool:
+        """Whether nobody has opened the stream; even ones nobody ever does, since push is off (RFC 9113 §5.1.1)."""
+        highest = self._h2.highest_outbound_stream_id if self._client_side else self._h2.highest_inbound_stream_id
+        return stream_id % 2 == 0 or stream_id > highest
 
     def _flush(self) -> None:
         if self._ended is not None:
@@ -320,3 +326,15 @@ HANDLERS: Mapping[type, Callable[[Inbound, Any], list[Event]]] = {
     h2.events.SettingsAcknowledged: Inbound._receive_settings_ack,
     h2.events.PingAckReceived: Inbound._receive_ping_ack,
 }
+
+
+def _in_words(error: h2.exceptions.ProtocolError) -> str:
+    """What h2 has found wrong, without its insides."""
+    if isinstance(error, h2.exceptions.StreamClosedError):
+        return f"a frame came on stream {error.stream_id}, which was closed (RFC 9113 §5.1)"
+    if isinstance(error, h2.exceptions.NoSuchStreamError):
+        return f"a frame came on stream {error.stream_id}, which does not exist (RFC 9113 §5.1)"
+    sentence = str(error)
+    if "Inputs." in sentence:  # of its state machines
+        return "a frame came that the state of its stream or of the connection does not allow (RFC 9113 §5.1)"
+    return sentence

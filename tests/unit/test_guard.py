@@ -195,7 +195,7 @@ FLOODS = [
     pytest.param(raw(PRIORITY, 1, b"12345"), 1.01, id="PRIORITY"),
     pytest.param(raw(RST_STREAM, 1, b"1234"), 1.01, id="RST_STREAM"),
     pytest.param(raw(SETTINGS), 1, id="SETTINGS"),
-    pytest.param(raw(SETTINGS, 0, bytes(6 * 1024)), 7, id="large SETTINGS"),
+    pytest.param(raw(SETTINGS, 0, bytes(300)), 6, id="large SETTINGS"),
     pytest.param(raw(SETTINGS, 0, b"", ACK), 1, id="acknowledgements"),
     pytest.param(raw(PING, 0, bytes(8)), 1.01, id="PING"),
     pytest.param(raw(GOAWAY, 0, bytes(8)), 1.01, id="GOAWAY"),
@@ -214,6 +214,26 @@ def test_a_flood_is_ended(frame: bytes, cost: float) -> None:
     with pytest.raises(RemoteProtocolError, match="floods the connection with") as error:
         pass_through(flooded, frame * 2)
     assert error.value.error_code == ErrorCodes.ENHANCE_YOUR_CALM
+
+
+@pytest.mark.parametrize(
+    "frame, words",
+    [
+        pytest.param(raw(PRIORITY, 0, b"12345"), "stream 0", id="PRIORITY on stream 0"),
+        pytest.param(raw(RST_STREAM, 9, b"1234"), "nobody has opened", id="RST_STREAM on an idle stream"),
+        pytest.param(raw(DATA, 9, b"x"), "nobody has opened", id="DATA on an idle stream"),
+        pytest.param(raw(WINDOW_UPDATE, 9, bytes(4)), "nobody has opened", id="WINDOW_UPDATE on an idle stream"),
+        pytest.param(raw(CONTINUATION, 1), "without a header block", id="CONTINUATION by itself"),
+    ],
+)
+def test_frames_that_no_stream_is_there_for_end_the_connection(frame: bytes, words: str) -> None:
+    limits = Limits()
+    guarded = FrameGate(
+        client_side=True, limits=limits, budget=Budget(limits), is_over=lambda _: False, is_idle=lambda each: each > 7
+    )
+    with pytest.raises(RemoteProtocolError, match=words) as error:
+        pass_through(guarded, FIRST + frame)
+    assert error.value.error_code == ErrorCodes.PROTOCOL_ERROR
 
 
 def test_the_cost_of_a_header_block_can_be_given_back() -> None:
