@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout  # another than the builtin one in Python 3.9 and 3.10
 from typing import Any
 
 import pytest
@@ -140,6 +141,8 @@ def test_closing_waits_for_requests_that_run() -> None:
         request = pool.submit(fetch, page)
         assert gate.entered.acquire(timeout=20)
         closing = pool.submit(page.close)
+        with pytest.raises(FutureTimeout):
+            closing.result(0.3)
         gate.open.set()
         closing.result()
         assert request.result()[2] == b"done"

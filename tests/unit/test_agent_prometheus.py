@@ -234,6 +234,11 @@ def test_node_labels_are_on_each_series_when_asked_for() -> None:
     assert "target_info" not in get(store, node_labels=True).body
 
 
+def test_what_a_node_does_not_say_is_no_label() -> None:
+    (sample,) = families(store_of(metric("m"), node={}))["m"].samples
+    assert sample.labels == {}
+
+
 @pytest.mark.parametrize("source", ["node", "resource"])
 def test_an_instance_can_name_itself(source: str) -> None:
     named = {"service.instance.id": "one"}

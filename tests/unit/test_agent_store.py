@@ -387,6 +387,18 @@ def test_a_value_that_grows_needs_room() -> None:
     assert store.totals().bytes < 5_000
 
 
+def test_what_a_value_grew_by_is_given_back() -> None:
+    store = make_store()
+    intake = MetricsIntake(store)
+    kind = Type.CUMULATIVE_DISTRIBUTION
+    intake.receive(metrics_request(metric(value=distribution([1], [1, 1]), kind=kind), node=node()))
+    before = store.totals().bytes
+    intake.receive(metrics_request(metric(value=distribution(range(200), [1] * 201), kind=kind)))
+    assert store.totals().bytes > before + 199 * 8
+    store.expire(1e9)
+    assert store.totals().bytes == 0
+
+
 def test_too_many_clients_are_refused() -> None:
     store = make_store(max_clients=2)
     for pid in (1, 2):
@@ -453,7 +465,7 @@ def test_recent_spans_come_newest_first() -> None:
     assert store.recent_spans(1)[0].client.service_name == "shop"
 
 
-@given(st.lists(st.integers(0, 12), max_size=20), st.integers(0, 10), st.integers(0, 2_000))
+@given(st.lists(st.integers(0, 12), max_size=20), st.integers(0, 10), st.integers(0, 400))
 def test_spans_held_stay_within_their_limits(sizes: list[int], most: int, most_bytes: int) -> None:
     store = make_store(max_spans_held=most, max_span_bytes_held=most_bytes)
     intake = TraceIntake(store)
@@ -466,6 +478,16 @@ def test_spans_held_stay_within_their_limits(sizes: list[int], most: int, most_b
     assert len(found) == totals.spans_held <= most
     assert totals.span_bytes_held <= most_bytes
     assert found == sorted(found, reverse=True)
+
+
+def test_a_request_too_large_to_be_held_does_not_push_the_others_out() -> None:
+    store = make_store(max_span_bytes_held=500)
+    intake = TraceIntake(store)
+    intake.receive(spans_request(span(1), node=node()))
+    intake.receive(spans_request(span(2, name="x" * 500)))
+    intake.receive(spans_request(span(3, name="x" * 300)), size=501)
+    assert [held.span.span_id[-1] for held in store.recent_spans()] == [1]
+    assert store.totals().spans == 3
 
 
 def test_listeners_have_a_request_before_it_counts_as_received() -> None:
