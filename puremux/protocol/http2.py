@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame
+from hyperframe.frame import FRAMES, Frame, GoAwayFrame
 
 from .guard import Limits
 
@@ -61,6 +62,10 @@ class Http2(H2Connection):
             values[SettingCodes.MAX_CONCURRENT_STREAMS] = max_concurrent_streams
         self.local_settings = Settings(client=client_side, initial_values=values)
         self.decoder.max_header_list_size = limits.max_header_list_size * DECODED_HEADERS
+        self.incoming_buffer = _BriefFrames(server=not client_side)
+        self._frame_dispatch_table.update(
+            {BRIEF[kind]: handle for kind, handle in self._frame_dispatch_table.items() if kind in BRIEF}
+        )
         self._ahead = b""  # bytes ahead of those in h2's own buffer
         self._sweep_at = 128
 
@@ -115,3 +120,19 @@ class Http2(H2Connection):
         encoder.header_table.resized = bool(encoder.table_size_changes)
         for code in [each for each in self.remote_settings if int(each) not in KNOWN_SETTINGS]:
             del self.remote_settings[code]
+
+
+class _BriefFrames(FrameBuffer):
+    """Received frames whose ``repr()`` costs nothing.
+
+    h2 asks each frame for its ``repr()``, log or no log, and hyperframe writes the whole payload in hexadecimal for it:
+    a sixth of the time that a download takes.
+    """
+
+    def __next__(self) -> Frame:
+        frame = super().__next__()
+        frame.__class__ = BRIEF.get(type(frame), type(frame))
+        return frame
+
+
+BRIEF = {kind: type(kind.__name__, (kind,), {"__repr__": object.__repr__}) for kind in FRAMES.values()}

@@ -1,0 +1,226 @@
+"""A link: bytes between a socket and a protocol connection, whatever the socket does."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from puremux.channel import Channel
+from puremux.protocol.connection import Connection
+from puremux.protocol.events import ConnectionEnded, Event
+from puremux.transport.driver import Driver
+from puremux.transport.link import Link
+from puremux.transport.stream import byte_stream
+
+from .channels import LIMIT, within
+from .grpc_server import GrpcServer
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def driver() -> Iterator[Driver]:
+    driver = Driver()
+    yield driver
+    driver.close()
+
+
+class Ends:
+    """A link on one end of a socket pair, and the other end."""
+
+    def __init__(self, driver: Driver, tap: Any = None) -> None:
+        ours, self.peer = socket.socketpair()
+        self.peer.settimeout(LIMIT)
+        self.events: list[Event] = []
+        self.ended = threading.Event()
+        self.connection = Connection(client_side=True, peer="the peer")
+        with driver.lock:
+            self.link = Link(driver, byte_stream(ours, "the peer"), self.connection, self._handle, tap)
+            self.link.flush()
+
+    def _handle(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, ConnectionEnded):
+            self.ended.set()
+
+    @property
+    def reason(self) -> str:
+        (ended,) = [each for each in self.events if isinstance(each, ConnectionEnded)]
+        return ended.reason
+
+
+def read_all(sock: socket.socket) -> bytes:
+    data = b""
+    try:
+        while more := sock.recv(65536):
+            data += more
+    except OSError:
+        pass
+    return data
+
+
+def test_the_preface_goes_out_at_once(driver: Driver) -> None:
+    ends = Ends(driver)
+    assert ends.peer.recv(1000).startswith(b"PRI * HTTP/2.0")
+    ends.peer.close()
+    assert ends.ended.wait(LIMIT)
+
+
+def test_the_peers_end_is_told_in_words_and_closes_the_socket(driver: Driver) -> None:
+    ends = Ends(driver)
+    ends.peer.close()
+    assert ends.ended.wait(LIMIT) and "the peer" in ends.reason
+    assert within(lambda: ends.link.fileno() == -1)
+
+
+def test_garbage_ends_the_connection_with_an_explanation_to_the_peer(driver: Driver) -> None:
+    ends = Ends(driver)
+    ends.peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert ends.ended.wait(LIMIT) and "HTTP/1" in ends.reason
+    assert b"HTTP/1" in read_all(ends.peer), "GOAWAY says why"
+    ends.peer.close()
+
+
+def test_what_a_full_socket_does_not_take_is_sent_later(driver: Driver) -> None:
+    ends = Ends(driver)
+    with driver.lock:
+        for index in range(40_000):
+            ends.connection.ping(b"%08d" % index)
+            ends.link.flush()
+        assert ends.link.backlog > 0, "the socket is full"
+    data = b""
+    while b"%08d" % 39_999 not in data[-100:]:
+        data += ends.peer.recv(65536)
+    pings = [data[at + 9 : at + 17] for at in range(data.index(b"\0\0\x08\x06"), len(data), 17)]
+    assert pings == [b"%08d" % index for index in range(40_000)]
+    ends.peer.close()
+
+
+def test_the_tap_sees_every_byte_both_ways(driver: Driver) -> None:
+    seen: dict[str, bytes] = {"sent": b"", "received": b""}
+
+    def tap(direction: str, data: bytes) -> None:
+        seen[direction] += data
+
+    ends = Ends(driver, tap)
+    settings = b"\0\0\0\x04\0\0\0\0\0"
+    ends.peer.sendall(settings)
+    assert within(lambda: seen["received"] == settings)
+    with driver.lock:
+        ends.link.close()
+    assert read_all(ends.peer) == seen["sent"] != b""
+    ends.peer.close()
+
+
+def test_an_abandoned_link_says_nothing(driver: Driver) -> None:
+    ends = Ends(driver)
+    with driver.lock:
+        sent = len(ends.peer.recv(1000))
+        ends.link.abandon()
+        ends.connection.ping(b"\0" * 8)
+        ends.link.flush()
+    assert sent and read_all(ends.peer) == b""
+    ends.peer.close()
+
+
+def test_a_link_that_is_closed_under_way_reports_its_calls(driver: Driver) -> None:
+    ends = Ends(driver)
+    with driver.lock:
+        ends.link.close()
+        ends.link.close()
+    assert ends.reason.endswith("the connection was closed on this side")
+    ends.peer.close()
+
+
+# A long fat pipe
+
+DELAY = 0.08  # seconds, each way
+
+
+class Delay:
+    """Carries bytes between clients and a server, each ``DELAY`` later than they came."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = [self._listener]
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        for each in self._sockets:
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            each.close()
+
+    def _accept(self) -> None:
+        try:
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._to))
+                self._sockets += [client, server]
+                for source, sink in ((client, server), (server, client)):
+                    sink.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    self._carry(source, sink)
+        except OSError:
+            pass
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        on_the_way: list[tuple[float, bytes]] = []
+        came = threading.Semaphore(0)
+
+        def take() -> None:
+            try:
+                while data := source.recv(MIB):
+                    on_the_way.append((time.monotonic() + DELAY, data))
+                    came.release()
+            except OSError:
+                pass
+            on_the_way.append((0.0, b""))
+            came.release()
+
+        def give() -> None:
+            try:
+                while came.acquire() and (entry := on_the_way.pop(0))[1]:
+                    time.sleep(max(0.0, entry[0] - time.monotonic()))
+                    sink.sendall(entry[1])
+                sink.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+        for run in (take, give):
+            threading.Thread(target=run, daemon=True).start()
+
+
+@pytest.mark.parametrize("direction", ["received", "sent"])
+def test_one_stream_fills_a_long_fat_pipe(direction: str) -> None:
+    total = 64 * MIB
+    with GrpcServer() as server:
+        delay = Delay(server.port)
+
+        def flood(call: Any) -> None:
+            call.send_headers()
+            for _ in range(total // MIB):
+                call.send(bytes(MIB))
+            call.finish()
+
+        server.handlers["/t/Flood"] = flood
+        with Channel(f"127.0.0.1:{delay.port}") as channel:
+            channel.unary_unary("/t/Echo")(b"", timeout=LIMIT)
+            began = time.monotonic()
+            if direction == "received":
+                answers = channel.unary_stream("/t/Flood")(b"", timeout=3 * LIMIT)
+                assert sum(map(len, answers)) == total
+            else:
+                chunks = (bytes(MIB) for _ in range(total // MIB))
+                assert channel.stream_unary("/t/Sum")(chunks, timeout=3 * LIMIT) == b"%d" % total
+            seconds = time.monotonic() - began
+        delay.close()
+    assert seconds < 64 * 2 * DELAY, "a window of 1 MiB would take 64 round trips"
