@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from collections.abc import Sequence
 from typing import TypeVar
@@ -42,7 +43,15 @@ FIELDS = (
 RESPONSE = (b":status", b"200"), (b"content-type", b"application/grpc")
 REQUEST = (b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/p.S/M"), (b"content-type", b"application/grpc")
 STATUS = ((b"grpc-status", b"0"),)
-LISTS: tuple[tuple[tuple[bytes, bytes], ...], ...] = (RESPONSE, STATUS, (*RESPONSE, *STATUS), REQUEST)
+GZIP = ((b"grpc-encoding", b"gzip"),)
+LISTS: tuple[tuple[tuple[bytes, bytes], ...], ...] = (
+    RESPONSE,
+    STATUS,
+    REQUEST,
+    (*RESPONSE, *STATUS),
+    (*RESPONSE, *GZIP),
+    (*REQUEST, *GZIP),
+)
 
 
 class Choices:
@@ -84,7 +93,7 @@ class FrameMaker:
             changed = bytearray(frame)
             changed[choices.byte() % len(frame)] = choices.byte()
             return bytes(changed)
-        return frame
+        return frame * choices.pick((1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 12, 300))
 
     def headers(self, stream_id: int) -> bytes:
         choices = self._choices
@@ -97,14 +106,13 @@ class FrameMaker:
 
     def message(self, stream_id: int) -> bytes:
         choices = self._choices
-        payload = choices.bytes(60)
+        payload = choices.bytes(60) * choices.pick((1, 1, 1, 30, 200))
+        compressed = choices.pick((0, 0, 0, 1, 2))
+        if compressed:
+            payload = gzip.compress(payload, mtime=0)[: choices.pick((None, None, -9))] + choices.pick((b"", b"", b"x"))
         claimed = len(payload) if choices.byte() < 200 else choices.pick(NUMBERS)
-        return raw(
-            DATA,
-            stream_id,
-            struct.pack(">BI", choices.pick((0, 0, 0, 1, 2)), claimed) + payload,
-            choices.pick((0, 0, 1)),
-        )
+        wire = struct.pack(">BI", compressed, claimed & 0xFFFFFFFF) + payload
+        return raw(DATA, stream_id, wire, choices.pick((0, 0, 1)))
 
     def data(self, stream_id: int) -> bytes:
         choices = self._choices

@@ -10,8 +10,7 @@ from puremux.errors import LocalProtocolError
 from puremux.protocol.connection import Connection
 from puremux.protocol.metadata import request_headers
 
-LIMIT = 1_000
-WINDOW = 65_535
+LIMIT = 10_000
 REQUEST = request_headers("/p.S/M", authority="h", scheme="http")
 
 
@@ -40,25 +39,26 @@ def act(connection: Connection, ledger: Ledger, choices: Choices) -> None:
 
 def check(data: bytes) -> None:
     choices = Choices(data)
-    connection = Connection(client_side=True, max_receive_message_length=LIMIT, stream_window=WINDOW)
+    connection = Connection(client_side=True, max_receive_message_length=LIMIT, stream_window=20_000)
     ledger, frames = Ledger(connection, LIMIT), FrameMaker(choices, (1, 1, 1, 3, 5, 0, 2, 99))
     connection.initiate()
-    ledger.take(connection.receive_data(raw(SETTINGS, 0, b""), 0.0))
+    if choices.byte() < 255:
+        ledger.take(connection.receive_data(raw(SETTINGS, 0, b""), 0.0))
     ledger.running[connection.open(REQUEST)] = []
-    steps = 0
+    steps, now = 0, 0.0
     while choices and not ledger.over:
         steps += 1
         if choices.byte() % 3:
-            wire, size = frames.frame(), 1 + choices.byte()
+            wire, size, now = frames.frame(), 1 + choices.byte() * 99, now + choices.byte() / 1_000
             for at in range(0, len(wire), size):
-                ledger.take(connection.receive_data(wire[at : at + size], 0.0))
+                ledger.take(connection.receive_data(wire[at : at + size], now))
         else:
             act(connection, ledger, choices)
         if choices.byte() % 4 == 0:
-            assert len(connection.data_to_send()) < 2_000 * (steps + 1) + 300_000
+            assert len(connection.data_to_send()) < 20_000 * steps + 300_000
             ledger.take(connection.take_events())
         for call in connection._calls.values():
-            assert len(call._reader._buffer) <= LIMIT + 5 + 16_384
+            assert len(call._reader._buffer) <= LIMIT + 5
     ledger.take(connection.receive_eof())
     assert ledger.over and connection.calls == 0
     assert connection.receive_data(b"x", 0.0) == connection.receive_eof() == []
