@@ -17,6 +17,7 @@ from .store import Store
 
 if TYPE_CHECKING:
     from .prometheus import Page
+    from .spanlog import SpanLog
 
 __all__ = ["Agent"]
 
@@ -54,6 +55,7 @@ class Agent:
         self._driver = Driver("puremux agent")
         self._server = Server(methods(self.store, self._config), driver=self._driver, tls=tls)
         self._page: Page | None = None
+        self._span_log: SpanLog | None = None
         try:
             if spans is not None:
                 self._log_spans(spans)
@@ -96,6 +98,9 @@ class Agent:
         if self._page is not None:
             self._page.close()
             self._page = None
+        if self._span_log is not None:
+            self._span_log.close()
+            self._span_log = None
 
     def __enter__(self) -> Agent:
         return self
@@ -108,7 +113,8 @@ class Agent:
     def _log_spans(self, path: str) -> None:
         from .spanlog import SpanLog  # here, since few agents have one
 
-        self.store.on_spans(SpanLog(path).receive)
+        self._span_log = SpanLog(path)
+        self.store.on_spans(self._span_log.receive)
 
     def _serve_page(self, address: str) -> Page:
         from .prometheus import serve_page  # here, since it needs prometheus-client, which is an extra

@@ -49,7 +49,7 @@ class _Export:
             self._responder.finish(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}")
             return
         try:
-            self._intake.receive(request)
+            self._intake.receive(request, len(payload))
         except IntakeError as error:
             self._responder.finish(error.code, str(error))
 

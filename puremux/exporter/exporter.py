@@ -181,8 +181,9 @@ class Exporter:
         signal = self._metrics
         try:
             for metric in metrics:
-                for piece in _pieces(metric):
-                    signal.queue.put(piece)
+                if metric is not None:  # what opencensus's registry gives for a gauge without values
+                    for piece in _pieces(metric):
+                        signal.queue.put(piece)
         except Exception as error:  # noqa: BLE001  as above
             self._engine.complain("export_metrics", f"export_metrics() was given {type(metrics).__name__}: {error!r}")
         if len(signal.queue):  # metrics come once a period, and their time is theirs: no waiting for more
