@@ -114,7 +114,7 @@ class Http2(H2Connection):
     def tame_settings(self) -> None:
         """After the peer's SETTINGS: keep our header table small, and keep nothing that we do not know."""
         encoder = self.encoder
-        if encoder.header_table_size > MAX_ENCODER_TABLE:
+        if encoder.header_table_size > MAX_ENCODER_TABLE:  # noqa: PLR1730  setting it, even to itself, does something
             encoder.header_table_size = MAX_ENCODER_TABLE
         # hpack forgets an update that it owes when the size is set once more to what it is already.
         encoder.header_table.resized = bool(encoder.table_size_changes)
