@@ -1,15 +1,20 @@
 """h2 as this project uses it: set up once, and kept from what would hurt.
 
-Floor 2, protocol: no I/O.  Imports guard, h2 and hyperframe (which comes with h2).
-Spec: RFC 9113 §5.1.2 (concurrency), §6.5 (SETTINGS), §6.8 (GOAWAY), §6.9.2 (the first window).
+Floor 2, protocol: no I/O.  Imports guard, h2, hpack and hyperframe (which comes with h2).
+Spec: RFC 9113 §5.1.2 (concurrency), §6.5 (SETTINGS), §6.8 (GOAWAY), §6.9.2 (the first window); RFC 7541 (HPACK).
 """
 
 from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
+from hpack import Encoder, HeaderTuple
 from hyperframe.frame import FRAMES, Frame, GoAwayFrame
 
 from .guard import Limits
@@ -62,6 +67,7 @@ class Http2(H2Connection):
             values[SettingCodes.MAX_CONCURRENT_STREAMS] = max_concurrent_streams
         self.local_settings = Settings(client=client_side, initial_values=values)
         self.decoder.max_header_list_size = limits.max_header_list_size * DECODED_HEADERS
+        self.encoder = _BlockEncoder()
         self.incoming_buffer = _BriefFrames(server=not client_side)
         self._frame_dispatch_table.update(
             {BRIEF[kind]: handle for kind, handle in self._frame_dispatch_table.items() if kind in BRIEF}
@@ -120,6 +126,48 @@ class Http2(H2Connection):
         encoder.header_table.resized = bool(encoder.table_size_changes)
         for code in [each for each in self.remote_settings if int(each) not in KNOWN_SETTINGS]:
             del self.remote_settings[code]
+
+
+class _BlockEncoder(Encoder):
+    """HPACK that remembers whole runs of fields, since most calls send the same ones but for their deadline.
+
+    What a run was written as stays right while nothing enters or leaves the dynamic table (RFC 7541 §2.3.2).  A field
+    that varies, which is a ``NeverIndexedHeaderTuple``, stays out of the table and ends a run.
+    """
+
+    MOST = 64  # runs to remember
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: dict[tuple[Any, ...], bytes] = {}
+
+    def encode(self, headers: Iterable[Any], huffman: bool = True) -> bytes:
+        """Write a header block."""
+        if self.header_table.resized:
+            self._written.clear()
+        blocks = []
+        for varies, fields in itertools.groupby(headers, _varies):
+            run = tuple(fields)
+            blocks.append(super().encode(run, huffman) if varies else self._encode_run(run, huffman))
+        return b"".join(blocks)
+
+    def _encode_run(self, run: tuple[Any, ...], huffman: bool) -> bytes:
+        block = self._written.get(run)
+        if block is None:
+            before = self._state()
+            block = super().encode(run, huffman)
+            if self._state() != before or len(self._written) >= self.MOST:
+                self._written.clear()
+            else:
+                self._written[run] = block
+        return block
+
+    def _state(self) -> tuple[Any, ...]:
+        return *self.header_table.dynamic_entries, self.header_table.resized
+
+
+def _varies(field: Any) -> bool:
+    return isinstance(field, HeaderTuple) and not field.indexable
 
 
 class _BriefFrames(FrameBuffer):

@@ -1,7 +1,7 @@
 """gRPC's standard interop cases against servers and proxies that others wrote.
 
 Each server meets all cases in one run of a client program (``grpc_peers/cases.py``), whose stubs are protoc's; each
-case is a test here.  With ``PUREMUX_INTEROP_TABLE=file`` the results are also written as the documentation's table.
+case is a test here.  With ``PUREMUX_INTEROP_TABLE=docs/reference/interop.md`` the results go into that page.
 """
 
 from __future__ import annotations
@@ -101,14 +101,16 @@ def test_interop_case(results: Results, case: str) -> None:
 
 
 TABLE: dict[str, Results] = {}
+MARKER = "<!-- what follows is written by tests/interop/test_grpc_servers.py -->"
 
 
 def note(server: str, found: Results) -> None:
-    """Add a column to the documentation's table, if it is asked for."""
+    """Add a column to the table in the documentation's page, if that is asked for."""
     TABLE[server] = found
-    path = os.environ.get("PUREMUX_INTEROP_TABLE")
-    if path:
+    page = os.environ.get("PUREMUX_INTEROP_TABLE")
+    if page:
+        text, marker, _ = Path(page).read_text().partition(MARKER)
         head = ["case", *TABLE]
         rows = [[case, *("failed" if column[case] else "passed" for column in TABLE.values())] for case in case_names()]
         lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
-        Path(path).write_text("\n".join(lines) + "\n")
+        Path(page).write_text("\n".join([text + marker, "", *lines, ""]))

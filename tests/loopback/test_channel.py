@@ -251,6 +251,22 @@ def test_refused_calls_are_made_again(server: GrpcServer, channel: Channel) -> N
     assert len(server.requests) == 4
 
 
+def test_calls_above_the_last_id_of_a_goaway_are_made_again(server: GrpcServer, channel: Channel) -> None:
+    def handle(call: ServedCall) -> None:
+        if len(server.connections) == 1:
+            call.connection.step(lambda core: core.go_away(last_stream_id=call.request.stream_id - 2))
+        else:
+            call.finish(StatusCode.OK)
+
+    server.handlers["/t/Leave"] = handle
+    earlier = channel.unary_unary("/t/Hold").future(b"", timeout=LIMIT)
+    server.wait_for_call()
+    assert list(channel.stream_stream("/t/Leave")([b"a"], timeout=LIMIT)) == []
+    assert len(server.connections) == 2 and [each.path for each in server.requests].count("/t/Leave") == 2
+    server.release.set()
+    assert earlier.result() == b"held", "a call below it goes on where it is"
+
+
 def test_calls_are_made_again_only_so_often(server: GrpcServer, channel: Channel) -> None:
     server.handlers["/t/Moody"] = refuse(1000)
     error = ended_with(lambda: channel.unary_unary("/t/Moody")(b"please", timeout=LIMIT))
