@@ -103,6 +103,8 @@ class ConfigService:
 
     def stream_ended(self, stream: _ConfigStream) -> None:
         """Ask again at once if only the connection broke, else on the next connection."""
+        if stream is not self._stream:  # the parent's, in a forked child
+            return
         self._stream = None
         if stream.left_with_connection:
             self._asked_on = None

@@ -254,11 +254,11 @@ class Service:
 
     def stream_ended(self, stream: _ExportStream, ended: CallEnded) -> None:
         """Forget what is proven; take the rest back."""
-        if self._closed:
-            return
+        was_closing = stream in self._closing
+        if self._closed or not (was_closing or stream is self._stream):
+            return  # what it carried has been counted, or is the parent's, in a forked child
         if stream is self._stream:
             self._stream = None
-        was_closing = stream in self._closing
         if was_closing:
             self._closing.remove(stream)
         if was_closing and ended.code is StatusCode.OK:

@@ -353,7 +353,7 @@ class Driver:
             self.lock = threading.RLock()  # a thread that the child does not have holds the parent's
         self._release()  # closes our descriptors only; the parent's selector and sockets stay as they are
         self._forget_everything()
-        for reference in self._fork_listeners:
+        for reference in reversed(self._fork_listeners):  # what stands on top lets go first
             listener = reference()
             if listener is not None:
                 self._guarded(listener)
