@@ -137,9 +137,11 @@ class Connection(Inbound):
         Raises:
             LocalProtocolError: the call does not allow it now.
         """
-        self._call(stream_id).send(Step.END)
-        self._outbox.end(stream_id)
-        self._flush()
+        call = self._call(stream_id)
+        call.send(Step.END)
+        if not call.is_answered:
+            self._outbox.end(stream_id)
+            self._flush()
 
     # Calls: the server's steps
 
@@ -191,6 +193,8 @@ class Connection(Inbound):
         call.send(Step.MESSAGE)
         if end:
             call.send(Step.END)
+        if call.is_answered:
+            return 0
         self._outbox.add(stream_id, framed)
         if end:
             self._outbox.end(stream_id)
@@ -202,7 +206,15 @@ class Connection(Inbound):
         return self._outbox.pending(stream_id)
 
     def message_taken(self, stream_id: int) -> None:
-        """Note that the application took one received message, so that the peer may send more (RFC 9113 §6.9)."""
+        """Note that the application took one received message, so that the peer may send more.
+
+        Messages that had to wait for this, since much was unread, follow by :meth:`take_events`.
+        """
+        call = self._calls.get(stream_id)
+        if call is not None:
+            events = call.message_taken()
+            self._account(call, 0, events)
+            self._events += self._settle(call, events)
         self._inflow.taken(stream_id)
 
     def reset(self, stream_id: int, error_code: int = ErrorCodes.CANCEL) -> None:

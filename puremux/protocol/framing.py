@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Callable
 
@@ -25,6 +26,8 @@ COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
 }
 
 ACCEPT_ENCODING = ",".join(["identity", *COMPRESSORS])
+
+MAX_UNREAD = 1024 * 1024  # bytes of unpacked messages that may wait for a reader, before the next one stays packed
 
 WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # which wrapper zlib is to expect
 
@@ -48,6 +51,9 @@ def frame_message(payload: bytes, encoding: str = "identity") -> bytes:
 class MessageReader:
     """Cuts one call's DATA bytes into messages, wherever the frames begin and end.
 
+    A thousand bytes can be a packed megabyte.  Flow control bounds only what comes packed; so where much is unread
+    already, packed messages wait as they are until :meth:`message_taken`.
+
     Args:
         max_length: the largest message taken, in bytes, before and after decompression; None for no limit.
             It is checked on the prefix, before anything is kept.
@@ -60,6 +66,8 @@ class MessageReader:
         self._buffer = bytearray()
         self._needed = PREFIX.size
         self._compressed: bool | None = None  # known once the prefix is read
+        self._unread: deque[int] = deque()  # the size of each message that was handed out and not taken
+        self._unread_bytes = 0
 
     def receive_data(self, data: bytes) -> Iterator[bytes]:
         """Take the payload of one DATA frame; yield the messages that it completes.
@@ -69,9 +77,22 @@ class MessageReader:
                 been yielded.
         """
         self._buffer += data
+        return self._messages()
+
+    def message_taken(self) -> Iterator[bytes]:
+        """Note that the application took one message; yield those for which there is room now.
+
+        Raises:
+            MessageError: as :meth:`receive_data`.
+        """
+        if self._unread:
+            self._unread_bytes -= self._unread.popleft()
+        return self._messages()
+
+    def _messages(self) -> Iterator[bytes]:
         start = 0
         try:
-            while len(self._buffer) - start >= self._needed:
+            while len(self._buffer) - start >= self._needed and not self._must_wait:
                 if self._compressed is None:
                     self._read_prefix(start)
                     start += PREFIX.size
@@ -84,6 +105,21 @@ class MessageReader:
                     yield self._finish(payload)
         finally:
             del self._buffer[:start]
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that have come and are in no message yet."""
+        return len(self._buffer) + (0 if self._compressed is None else PREFIX.size)
+
+    @property
+    def has_paused(self) -> bool:
+        """True while a whole message waits for others to be taken."""
+        return self._must_wait and len(self._buffer) >= self._needed
+
+    @property
+    def _must_wait(self) -> bool:
+        # Not for the second message: who expects one waits for the end before he takes it.
+        return bool(self._compressed) and len(self._unread) > 1 and self._unread_bytes >= MAX_UNREAD
 
     @property
     def is_between_messages(self) -> bool:
@@ -118,6 +154,8 @@ class MessageReader:
         if self._compressed:
             payload = self._decompress(payload)
         self._compressed, self._needed = None, PREFIX.size
+        self._unread.append(len(payload))
+        self._unread_bytes += len(payload)
         return payload
 
     def _decompress(self, payload: bytes) -> bytes:

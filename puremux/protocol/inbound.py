@@ -192,12 +192,17 @@ class Inbound:
         if event.data or ends:
             self._budget.earn(1 + min(3, len(event.data) / 1024))
         events = call.receive_data(event.data)
-        messages = sum(isinstance(each, MessageReceived) for each in events)
-        size = event.flow_controlled_length
-        self._inflow.received(event.stream_id, size, messages, end_stream=ends, now=self._now)
+        self._account(call, event.flow_controlled_length, events, end_stream=ends)
         if ends:
             events += call.receive_end()
         return self._settle(call, events)
+
+    def _account(self, call: Call, size: int, events: list[Event], *, end_stream: bool = False) -> None:
+        """Let the flow control know of bytes that came, and of messages that they became."""
+        messages = sum(isinstance(each, MessageReceived) for each in events)
+        self._inflow.received(
+            call.stream_id, size, messages, buffered=call.buffered, end_stream=end_stream, now=self._now
+        )
 
     def _receive_late(self, frame: LateData) -> None:
         self._inflow.received_late(frame.size)
@@ -251,6 +256,9 @@ class Inbound:
             self._forget(call.stream_id)
             if call.answer is not None:
                 self._h2.send_headers(call.stream_id, call.answer, end_stream=True)
+            self._reset_stream(call.stream_id, call.reset_code)
+        elif call.is_answered:  # the server has ended its stream, and wants to hear no more
+            self._outbox.drop(call.stream_id)
             self._reset_stream(call.stream_id, call.reset_code)
         return events
 

@@ -10,7 +10,7 @@ the table lacks is an error.  The client's and the server's calls share the tabl
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from h2.errors import ErrorCodes
 
@@ -112,6 +112,7 @@ class _Call:
         self._max_length = max_length
         self._max_header_list = max_header_list
         self._reader = MessageReader(max_length)
+        self._postponed: Callable[[], list[Event]] | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -140,13 +141,36 @@ class _Call:
             return self.give_up(
                 ErrorCodes.PROTOCOL_ERROR, StatusCode.INTERNAL, "messages came before the headers of the call"
             )
+        return self._read(self._reader.receive_data(data))
+
+    def message_taken(self) -> list[Event]:
+        """Note that the application took a message; go on where unread ones had made us pause."""
+        if self.has_ended:
+            return []
+        events = self._read(self._reader.message_taken())
+        if self._postponed is not None and not self._reader.has_paused:
+            take_end, self._postponed = self._postponed, None
+            events += take_end()
+        return events
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that have come and are in no message yet."""
+        return self._reader.buffered
+
+    def _read(self, messages: Iterator[bytes]) -> list[Event]:
         events: list[Event] = []
         try:
-            for payload in self._reader.receive_data(data):
+            for payload in messages:
                 events.append(MessageReceived(self.stream_id, payload))  # noqa: PERF401  # what came before an error stays
         except MessageError as error:
             events += self.give_up(ErrorCodes.CANCEL, error.code, error.message)
         return events
+
+    def _postpone(self, take_end: Callable[[], list[Event]]) -> list[Event]:
+        """Take the peer's end later: messages that came before it wait for the application."""
+        self._postponed = take_end
+        return []
 
     def receive_reset(self, error_code: int) -> list[Event]:
         """Take the peer's RST_STREAM."""
@@ -190,6 +214,11 @@ class ClientCall(_Call):
     _foreign_step = Step.TRAILERS
     _http_status = 200
 
+    @property
+    def is_answered(self) -> bool:
+        """True when the server's answer is here to its end, and the application has yet to read so far."""
+        return self._postponed is not None
+
     def receive_headers(self, headers: HeaderList, end_stream: bool) -> list[Event]:
         """Take HEADERS: initial metadata, trailers, both in one, or an answer that is not gRPC."""
         if self.has_ended:
@@ -197,6 +226,8 @@ class ClientCall(_Call):
         if self._headers_are_too_large(headers):
             sentence = f"the server sent more than {self._max_header_list} bytes of metadata"
             return self.give_up(ErrorCodes.CANCEL, StatusCode.RESOURCE_EXHAUSTED, sentence)
+        if self._reader.has_paused:
+            return self._postpone(lambda: self.receive_headers(headers, end_stream))
         try:
             if self.receiving is Receiving.OPEN:
                 return self._receive_trailers(headers)
@@ -208,6 +239,8 @@ class ClientCall(_Call):
         """Take END_STREAM on DATA: the server left the status out."""
         if self.has_ended:
             return []
+        if self._reader.has_paused:
+            return self._postpone(self.receive_end)
         if not self._reader.is_between_messages:
             return self.stop(StatusCode.INTERNAL, "the server ended the stream in the middle of a message")
         return self.stop(code_for_http_status(self._http_status), "the server ended the stream without a grpc-status")
@@ -269,6 +302,7 @@ class ServerCall(_Call):
     """
 
     _foreign_step = Step.END
+    is_answered = False
 
     def receive_headers(self, headers: HeaderList, end_stream: bool) -> list[Event]:
         """Take HEADERS: the request.  A client has no trailers to send; they are ignored."""
@@ -289,6 +323,8 @@ class ServerCall(_Call):
         """Take END_STREAM: the client has sent its last message."""
         if self.receiving is not Receiving.OPEN or self.sending is Sending.ENDED:
             return []
+        if self._reader.has_paused:
+            return self._postpone(self.receive_end)
         if not self._reader.is_between_messages:
             sentence = "the client half-closed in the middle of a message"
             return self.give_up(ErrorCodes.NO_ERROR, StatusCode.INTERNAL, sentence)

@@ -17,6 +17,7 @@ from .http2 import FIRST_WINDOW, Http2
 
 __all__ = ["Growth", "Inflow"]
 
+SMALL_GROUP = 1_024  # bytes of messages that are credited together, when all of them are read
 GAIN = 1.1  # how much faster the peer must have become for a wider window to have paid
 
 
@@ -25,16 +26,28 @@ class _Stream:
     """What one stream has brought and is not credited for."""
 
     waiting: deque[list[int]] = field(default_factory=deque)
-    """For each DATA frame that completed messages: how many of them are unread, and the bytes that wait with them."""
+    """Messages that are unread, in groups as they came: how many, and the bytes that they were."""
 
-    rest: int = 0
-    """Bytes that came after those, part of a message which is not complete."""
+    waiting_bytes: int = 0
+    """The sum of these bytes."""
 
-    owed: int = 0
-    """Bytes that are read, and for which the peer has not got its credit yet."""
+    buffered: int = 0
+    """Bytes that came after those, in no message yet."""
+
+    uncredited: int = 0
+    """Bytes that came, and for which the peer has not got its credit."""
 
     is_open: bool = True
     """False once the peer has ended the stream: it has no use for credit."""
+
+    def wait(self, messages: int, size: int) -> None:
+        """Let messages wait for a reader; small groups become one, so that noting them does not cost more than they do."""
+        self.waiting_bytes += size
+        if self.waiting and self.waiting[-1][1] < SMALL_GROUP:
+            self.waiting[-1][0] += messages
+            self.waiting[-1][1] += size
+        else:
+            self.waiting.append([messages, size])
 
 
 class Growth:
@@ -139,20 +152,27 @@ class Inflow:
         self._owed = 0  # of the connection
         self._owed_late = 0  # likewise, for DATA that h2 has not seen
 
-    def received(self, stream_id: int, size: int, messages: int, *, end_stream: bool, now: float) -> None:
-        """Note a DATA frame of a running call: ``size`` flow-controlled bytes that completed so many messages."""
-        self._owed += size
-        self._credit_connection()
-        self._growth.received(stream_id, size, now)
+    def received(
+        self, stream_id: int, size: int, messages: int, *, buffered: int, end_stream: bool = False, now: float
+    ) -> None:
+        """Note a DATA frame of a running call.
+
+        Args:
+            size: its flow-controlled bytes; 0 when messages became readable by what came before.
+            messages: how many messages it completed.
+            buffered: bytes of the call that are in no message yet.
+            end_stream: the peer sends no more.
+        """
         stream = self._streams.setdefault(stream_id, _Stream())
+        if size:
+            self._owed += size
+            self._credit_connection()
+            self._growth.received(stream_id, size, now)
+            stream.uncredited += size
         if messages:
-            stream.waiting.append([messages, stream.rest + size])
-            stream.rest = 0
-        elif stream.waiting:
-            stream.rest += size
-        else:
-            stream.owed += size
-        stream.is_open = not end_stream
+            stream.wait(messages, stream.buffered + size - buffered)
+        stream.buffered = buffered
+        stream.is_open = stream.is_open and not end_stream
         self._credit_stream(stream_id, stream)
 
     def received_late(self, size: int) -> None:
@@ -168,11 +188,8 @@ class Inflow:
         oldest = stream.waiting[0]
         oldest[0] -= 1
         if not oldest[0]:
-            stream.owed += oldest[1]
+            stream.waiting_bytes -= oldest[1]
             stream.waiting.popleft()
-            if not stream.waiting:
-                stream.owed += stream.rest
-                stream.rest = 0
             self._credit_stream(stream_id, stream)
 
     def forget(self, stream_id: int) -> None:
@@ -189,6 +206,8 @@ class Inflow:
         self._owed = self._owed_late = 0
 
     def _credit_stream(self, stream_id: int, stream: _Stream) -> None:
-        if stream.is_open and stream.owed and 4 * stream.owed >= self._growth.stream_window:
-            self._h2.increment_flow_control_window(stream.owed, stream_id)
-            stream.owed = 0
+        held = stream.waiting_bytes + stream.buffered if stream.waiting else 0
+        owed = stream.uncredited - held
+        if stream.is_open and owed > 0 and 4 * owed >= self._growth.stream_window:
+            self._h2.increment_flow_control_window(owed, stream_id)
+            stream.uncredited -= owed

@@ -9,6 +9,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from hyperframe.frame import (
     DataFrame,
+    Frame,
     GoAwayFrame,
     HeadersFrame,
     PingFrame,
@@ -34,6 +35,7 @@ from puremux.protocol.events import (
     SettingsAcknowledged,
     SettingsReceived,
 )
+from puremux.protocol.framing import frame_message
 from puremux.protocol.guard import Limits
 from puremux.protocol.metadata import request_headers, trailers
 from puremux.status import StatusCode
@@ -816,6 +818,112 @@ def test_calls_with_much_metadata_are_no_flood() -> None:
             server.headers(call, [*OK, (b"x", noise)]), server.headers(call, [*STATUS_OK, (b"y", noise)], end=True)
         )
     assert [each.code for each in of_kind(server.events, CallEnded)] == [StatusCode.OK] * 12
+
+
+# Packed messages that nobody reads
+
+ZEROS = bytes(500_000)
+GZIP = [*OK, (b"grpc-encoding", b"gzip")]
+
+
+def packed_answer(server: ByHand, count: int, end: list[bytes | Frame]) -> list[Event]:
+    """So many messages of 500,000 bytes, each a few hundred when packed, and the end of the answer."""
+    return server.send(server.headers(1, GZIP), *[data(1, frame_message(ZEROS, "gzip"))] * count, *end)
+
+
+def test_packed_messages_are_unpacked_as_they_are_read() -> None:
+    server = ByHand()
+    server.open()
+    events = packed_answer(server, 200, [server.headers(1, [*STATUS_OK, (b"x", b"y")], end=True)])
+    assert [type(event) for event in events] == [HeadersReceived, *[MessageReceived] * 3]
+    assert server.ours.calls == 1 and server.ours._h2.streams[1].closed
+    for _ in range(196):
+        server.ours.message_taken(1)
+        assert server.ours.take_events() == [MessageReceived(1, ZEROS)]
+    server.ours.message_taken(1)
+    assert server.ours.take_events() == [MessageReceived(1, ZEROS), CallEnded(1, StatusCode.OK, "", (("x", "y"),))]
+    server.ours.message_taken(1)
+    assert server.ours.take_events() == []
+
+
+def test_the_status_comes_behind_the_last_message() -> None:
+    server = ByHand()
+    server.open()
+    packed_answer(server, 5, [server.headers(1, [*STATUS_OK, (b"x", b"y")], end=True)])
+    told = []
+    for _ in range(5):
+        server.ours.message_taken(1)
+        told += server.ours.take_events()
+    assert told == [MessageReceived(1, ZEROS)] * 2 + [CallEnded(1, StatusCode.OK, "", (("x", "y"),))]
+    assert server.ours.calls == 0
+
+
+@pytest.mark.parametrize(
+    "end, code",
+    [
+        pytest.param(lambda s: [data(1, b"", end=True)], "UNKNOWN", id="no status"),
+        pytest.param(lambda s: [s.headers(1, [(b"grpc-status", b"5")], end=True)], "NOT_FOUND", id="an error"),
+        pytest.param(lambda s: [data(1, b"\1\0\0\0\2x", end=True)], "INTERNAL", id="cut short"),
+        pytest.param(lambda s: [data(1, message(b"no gzip", 1), end=True)], "INTERNAL", id="not gzip"),
+        pytest.param(
+            lambda s: [s.headers(1, STATUS_OK, end=True), RstStreamFrame(1, 0)], "OK", id="reset behind the status"
+        ),
+    ],
+)
+def test_an_end_that_had_to_wait_is_what_it_was(end, code: str) -> None:
+    server = ByHand()
+    server.open()
+    told = packed_answer(server, 6, end(server))
+    assert of_kind(told, CallEnded) == []
+    for _ in range(6):
+        server.ours.message_taken(1)
+        told += server.ours.take_events()
+    assert len(of_kind(told, MessageReceived)) == 6
+    assert end_of(told).code is StatusCode[code]
+
+
+def test_sending_on_a_call_that_has_its_answer_goes_nowhere() -> None:
+    server = ByHand()
+    call = server.open()
+    server.ours.send_message(call, bytes(100_000))
+    packed_answer(server, 6, [server.headers(1, STATUS_OK, end=True)])
+    server.received = []
+    assert server.resets() == [] and server.ours.pending(call) == 0
+    assert server.ours.send_message(call, b"x") == 0
+    server.ours.half_close(call)
+    assert server.take() == []
+    server.ours.reset(call)
+    assert server.ours.calls == 0
+    assert server.take() == []
+
+
+def test_a_connection_that_breaks_drops_what_nobody_has_read() -> None:
+    server = ByHand()
+    server.open()
+    packed_answer(server, 6, [server.headers(1, STATUS_OK, end=True)])
+    assert end_of(server.ours.lose("cut")).code is StatusCode.UNAVAILABLE
+    server.ours.message_taken(1)
+    assert server.ours.take_events() == []
+
+
+def test_packed_messages_hold_up_no_other_call_and_their_sender_stops() -> None:
+    pair = joined(client={"stream_window": 65_535, "max_stream_window": 65_535})
+    slow, other = pair.client.open(REQUEST), pair.client.open(REQUEST)
+    pair.exchange()
+    pair.server.send_headers(slow, (), "gzip")
+    for _ in range(500):
+        pair.server.send_message(slow, ZEROS, encoding="gzip")
+    client, _ = pair.exchange()
+    assert len(of_kind(client, MessageReceived)) == 3
+    assert pair.server.pending(slow) > 100_000
+    pair.server.send_trailers(other, StatusCode.OK)
+    assert end_of(pair.exchange()[0], other).code is StatusCode.OK
+    read = 3
+    for taken in range(500):
+        assert taken < read <= taken + 3
+        pair.client.message_taken(slow)
+        read += len(of_kind(pair.exchange()[0], MessageReceived))
+    assert pair.server.pending(slow) == 0
 
 
 # A client made by hand

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puremux.errors import MessageError
+from puremux.protocol import framing
 from puremux.protocol.framing import ACCEPT_ENCODING, COMPRESSORS, PREFIX, MessageReader, frame_message
 from puremux.status import StatusCode
 
@@ -170,3 +171,39 @@ def test_without_a_limit_any_length_is_awaited() -> None:
     reader = MessageReader(None)
     assert list(reader.receive_data(b"\0\xff\xff\xff\xff" + b"x")) == []
     assert not reader.is_between_messages
+
+
+def test_packed_messages_wait_while_much_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing, "MAX_UNREAD", 2_000)
+    reader = MessageReader(1_000, "gzip")
+    packed = [frame_message(bytes([each]) * 1_000, "gzip") for each in range(5)]
+    wire = b"".join(packed) + frame_message(b"not packed")
+    assert [message[0] for message in reader.receive_data(wire)] == [0, 1], "two may always come"
+    assert reader.has_paused and not reader.is_between_messages
+    assert reader.buffered == len(b"".join(packed[2:])) + 15
+    assert list(reader.receive_data(HI)) == []
+    assert [message[0] for message in reader.message_taken()] == [2]
+    assert [message[0] for message in reader.message_taken()] == [3]
+    assert [message[0] for message in reader.message_taken()] == [4, ord("n"), ord("h")]
+    assert not reader.has_paused and reader.is_between_messages
+    assert list(reader.message_taken()) == [] == list(reader.message_taken())
+
+
+def test_messages_that_are_not_packed_never_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing, "MAX_UNREAD", 1)
+    assert read(HI * 9, encoding="gzip") == [b"hi"] * 9
+
+
+def test_part_of_a_packed_message_is_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing, "MAX_UNREAD", 1)
+    reader = MessageReader(1_000, "gzip")
+    list(reader.receive_data((HI + HI + frame_message(b"hi", "gzip"))[:-1]))
+    assert not reader.has_paused and not reader.is_between_messages
+
+
+def test_what_waits_is_judged_when_its_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing, "MAX_UNREAD", 1)
+    reader = MessageReader(1_000, "gzip")
+    list(reader.receive_data(HI + HI + compressed(b"not gzip")))
+    with pytest.raises(MessageError, match="cannot be decompressed"):
+        list(reader.message_taken())

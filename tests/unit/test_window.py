@@ -15,7 +15,7 @@ from puremux.protocol.http2 import Http2
 from puremux.protocol.window import Growth, Inflow
 from tests.unit.peers import REQUEST, frames
 
-WINDOW = 100
+WINDOW = 10_000
 
 
 class Receiver:
@@ -45,9 +45,9 @@ class Receiver:
         self.ordinal += 1
         return self.ordinal
 
-    def receive(self, size: int, messages: int = 0, *, end: bool = False, now: float = 0.0) -> int:
+    def receive(self, size: int, messages: int = 0, *, buffered: int = 0, end: bool = False) -> int:
         """Take DATA on stream 1; return the credit that it gives the stream."""
-        self.inflow.received(1, size, messages, end_stream=end, now=now)
+        self.inflow.received(1, size, messages, buffered=buffered, end_stream=end, now=0.0)
         return self.credit(1)
 
     def take(self) -> int:
@@ -62,60 +62,82 @@ class Receiver:
 
 def test_an_incomplete_message_is_credited_as_it_comes() -> None:
     receiver = Receiver()
-    assert [receiver.receive(10) for _ in range(5)] == [0, 0, 30, 0, 0]
-    assert receiver.receive(10) == 30
+    given_back = [receiver.receive(1_000, buffered=1_000 * count) for count in range(1, 7)]
+    assert given_back == [0, 0, 3_000, 0, 0, 3_000]
 
 
 def test_a_complete_message_is_credited_when_it_is_read() -> None:
     receiver = Receiver()
-    assert receiver.receive(60, messages=1) == 0
-    assert receiver.take() == 60
+    assert receiver.receive(6_000, messages=1) == 0
+    assert receiver.take() == 6_000
 
 
 def test_what_comes_behind_an_unread_message_waits_with_it() -> None:
     receiver = Receiver()
-    receiver.receive(30, messages=1)
-    assert [receiver.receive(20), receiver.receive(20)] == [0, 0]
-    assert receiver.take() == 70
+    receiver.receive(3_000, messages=1)
+    assert [receiver.receive(2_000, buffered=2_000), receiver.receive(2_000, buffered=4_000)] == [0, 0]
+    assert receiver.take() == 7_000
+
+
+def test_a_message_that_was_credited_as_it_came_is_not_credited_twice() -> None:
+    receiver = Receiver()
+    assert receiver.receive(8_000, buffered=8_000) == 8_000
+    assert receiver.receive(4_000, messages=1) == 0
+    assert receiver.take() == 4_000
 
 
 def test_each_message_that_is_read_frees_its_own_bytes() -> None:
     receiver = Receiver()
     for _ in range(3):
-        assert receiver.receive(30, messages=1) == 0
-    assert [receiver.take(), receiver.take(), receiver.take()] == [30, 30, 30]
+        assert receiver.receive(3_000, messages=1) == 0
+    assert [receiver.take(), receiver.take(), receiver.take()] == [3_000, 3_000, 3_000]
 
 
 def test_messages_of_one_frame_free_it_together() -> None:
     receiver = Receiver()
-    assert receiver.receive(40, messages=3) == 0
-    assert [receiver.take(), receiver.take(), receiver.take()] == [0, 0, 40]
+    assert receiver.receive(4_000, messages=3) == 0
+    assert [receiver.take(), receiver.take(), receiver.take()] == [0, 0, 4_000]
     assert receiver.take() == 0, "one message more than there were"
+
+
+def test_messages_that_had_to_wait_packed_hold_their_bytes_until_they_are_read() -> None:
+    receiver = Receiver()
+    assert receiver.receive(9_000, messages=2, buffered=6_000) == 0
+    assert receiver.receive(0, messages=1, buffered=3_000) == 0  # one was taken, and another one was unpacked
+    assert [receiver.take(), receiver.take(), receiver.take()] == [0, 3_000, 6_000]
 
 
 def test_small_credit_is_saved_up() -> None:
     receiver = Receiver()
-    given_back = [receiver.receive(1, messages=1) + receiver.take() for _ in range(100)]
-    assert sum(given_back) == 100
-    assert min(filter(None, given_back)) == 25
+    given_back = [receiver.receive(100, messages=1) + receiver.take() for _ in range(100)]
+    assert sum(given_back) == 10_000
+    assert min(filter(None, given_back)) == 2_500
+
+
+def test_tiny_messages_are_noted_in_groups() -> None:
+    receiver = Receiver()
+    for _ in range(1_000):
+        receiver.receive(6, messages=1)
+    assert len(receiver.inflow._streams[1].waiting) < 10
+    assert sum(receiver.take() for _ in range(1_000)) > 6_000 - 2_500
 
 
 def test_a_stream_that_the_peer_has_ended_needs_no_credit() -> None:
     receiver = Receiver()
-    assert receiver.receive(90, messages=1, end=True) == 0
+    assert receiver.receive(9_000, messages=1, end=True) == 0
     assert receiver.take() == 0
 
 
 def test_a_call_that_is_over_needs_no_credit() -> None:
     receiver = Receiver()
-    receiver.receive(90, messages=1)
+    receiver.receive(9_000, messages=1)
     receiver.inflow.forget(1)
     assert receiver.take() == 0
 
 
 def test_the_connection_s_credit_does_not_wait_for_a_reader() -> None:
     receiver = Receiver(window=50_000)
-    receiver.inflow.received(1, 20_000, 1, end_stream=False, now=0.0)
+    receiver.inflow.received(1, 20_000, 1, buffered=0, now=0.0)
     assert receiver.credit(0) == 20_000
 
 
@@ -128,16 +150,23 @@ def test_late_bytes_come_back_to_the_connection_and_h2_stays_right() -> None:
     assert receiver.h2.inbound_flow_control_window == before, "h2 has seen neither the bytes nor the credit"
 
 
-@given(st.lists(st.one_of(st.none(), st.tuples(st.integers(1, 40), st.integers(0, 3))), max_size=60))
-def test_credit_is_never_more_than_was_received_and_in_the_end_all_of_it(steps: list[tuple[int, int] | None]) -> None:
-    receiver, received, unread, credited = Receiver(), 0, 0, 0
-    for step in [*steps, *[None] * 180, (100, 0)]:
+STEPS = st.one_of(st.none(), st.tuples(st.integers(1, 4_000), st.integers(0, 3), st.floats(0, 1)))
+
+
+@given(st.lists(STEPS, max_size=60))
+def test_credit_is_never_more_than_was_received_and_in_the_end_all_of_it(
+    steps: list[tuple[int, int, float] | None],
+) -> None:
+    receiver, received, buffered, unread, credited = Receiver(), 0, 0, 0, 0
+    for step in [*steps, *[None] * 180, (10_000, 0, 1.0)]:
         if step is None:
             credited += receiver.take()
             unread = max(0, unread - 1)
         else:
-            received, unread = received + step[0], unread + step[1]
-            credited += receiver.receive(*step)
+            size, messages, part = step
+            received, unread = received + size, unread + messages
+            buffered = int((buffered + size) * part) if messages else buffered + size
+            credited += receiver.receive(size, messages, buffered=buffered)
         assert credited <= received
     assert unread == 0 and credited == received
 
