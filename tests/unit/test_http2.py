@@ -8,7 +8,10 @@ import time
 import pytest
 from h2.connection import H2Connection
 from h2.settings import SettingCodes
+from hpack import Decoder, NeverIndexedHeaderTuple
 from hyperframe.frame import GoAwayFrame, PingFrame, SettingsFrame
+from hypothesis import given
+from hypothesis import strategies as st
 
 from puremux.protocol.guard import Limits
 from puremux.protocol.http2 import Http2
@@ -81,6 +84,25 @@ def test_a_peer_cannot_make_our_header_table_large() -> None:
     http2.receive_data(SettingsFrame(0, settings={SettingCodes.HEADER_TABLE_SIZE: 100}).serialize())
     http2.tame_settings()
     assert http2.encoder.header_table_size == 100
+
+
+FIELDS = st.sampled_from([(b":method", b"POST"), (b"a", b"b"), (b"a", b"c" * 99), (b"k", b"v"), (b"", b"")])
+BLOCKS = st.lists(st.one_of(FIELDS, st.binary(max_size=3).map(lambda value: NeverIndexedHeaderTuple(b"varies", value))))
+
+
+@given(st.lists(st.one_of(BLOCKS, st.sampled_from([0, 40, 100, 4_096])), max_size=20))
+def test_runs_of_fields_that_are_remembered_are_written_right(steps: list[list[tuple[bytes, bytes]] | int]) -> None:
+    http2, decoder = client(), Decoder()
+    encoder = http2.encoder
+    for step in steps:
+        if isinstance(step, int):
+            http2.receive_data(SettingsFrame(0, settings={SettingCodes.HEADER_TABLE_SIZE: step}).serialize())
+            http2.tame_settings()
+            continue
+        for _ in range(3):
+            assert decoder.decode(encoder.encode(step), raw=True) == step
+        never_indexed = [field for field in decoder.decode(encoder.encode(step), raw=True) if not field.indexable]
+        assert never_indexed == [field for field in step if isinstance(field, NeverIndexedHeaderTuple)]
 
 
 def test_streams_that_are_closed_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
