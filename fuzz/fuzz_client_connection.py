@@ -5,8 +5,11 @@ The bytes choose, step by step, frames of the server, mostly valid, and moves of
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from fuzz.common import SETTINGS, Choices, FrameMaker, Ledger, raw
 from puremux.errors import LocalProtocolError
+from puremux.protocol import framing
 from puremux.protocol.connection import Connection
 from puremux.protocol.metadata import request_headers
 
@@ -38,7 +41,11 @@ def act(connection: Connection, ledger: Ledger, choices: Choices) -> None:
 
 
 def check(data: bytes) -> None:
-    choices = Choices(data)
+    with patch.object(framing, "MAX_UNREAD", 5_000):
+        play(Choices(data))
+
+
+def play(choices: Choices) -> None:
     connection = Connection(client_side=True, max_receive_message_length=LIMIT, stream_window=20_000)
     ledger, frames = Ledger(connection, LIMIT), FrameMaker(choices, (1, 1, 1, 3, 5, 0, 2, 99))
     connection.initiate()

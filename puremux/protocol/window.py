@@ -41,7 +41,7 @@ class _Stream:
     """False once the peer has ended the stream: it has no use for credit."""
 
     def wait(self, messages: int, size: int) -> None:
-        """Let messages wait for a reader; small groups become one, so that noting them does not cost more than they do."""
+        """Let messages wait for a reader; small groups are noted as one, so the notes stay smaller than the messages."""
         self.waiting_bytes += size
         if self.waiting and self.waiting[-1][1] < SMALL_GROUP:
             self.waiting[-1][0] += messages
