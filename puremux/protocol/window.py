@@ -41,7 +41,7 @@ class _Stream:
     """False once the peer has ended the stream: it has no use for credit."""
 
     def wait(self, messages: int, size: int) -> None:
-        """Let messages wait for a reader; small groups are noted as one, so the notes stay smaller than the messages."""
+        """Let messages wait for a reader; small groups are noted as one, so the notes stay smaller than they are."""
         self.waiting_bytes += size
         if self.waiting and self.waiting[-1][1] < SMALL_GROUP:
             self.waiting[-1][0] += messages
