@@ -20,8 +20,8 @@ demo: .venv/has-demo ## See spans and metrics reach an agent: make demo DURATION
 test: .venv/has-test ## Every test that needs no server of others
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore=tests/interop --ignore=tests/browser $(ARGS)
 
-interop: .venv/has-test peers ## Tests against agents, exporters, proxies and a Prometheus that others wrote
-	$(BIN)/pytest tests/interop $(ARGS)
+interop: .venv/has-test peers ## Tests with what others wrote: agents, exporters, proxies, a Prometheus, a browser
+	$(BIN)/pytest tests/interop tests/browser $(ARGS)
 
 check: style types imports proto-check docs ## All that can be said without running the tests
 

@@ -1,0 +1,1 @@
+"""Pages of ours, as a real Chromium shows them."""
