@@ -35,9 +35,9 @@ from .subchannel import Backoff, Connectivity, Keepalive, Peer, Subchannel
 from .transport.address import Address, parse_address
 from .transport.dial import dial, dial_endpoints
 from .transport.driver import Driver
-from .transport.link import Tap
 from .transport.proxy import proxy_for
 from .transport.resolve import resolve
+from .transport.tap import CarefulTap, Tap
 from .transport.tls import client_context
 from .transport.wait import Clock
 
@@ -93,7 +93,8 @@ class Channel:
         backoff: how long to wait between failed attempts.
         connect_timeout: seconds that one attempt may take, up to the server's SETTINGS.
         idle_timeout: seconds without a call after which the connection is closed; None for never.
-        tap: told all bytes sent and received, as ``tap("sent" or "received", data)``.
+        tap: called with a :class:`BytesPassed` for each piece of bytes sent or received.  It must be quick; if it
+            raises, that is logged, and it is told no more.  ``puremux.wire.Recorder`` is one that writes to a file.
         driver: shares another channel's thread; by default a channel has its own.
     Raises:
         AddressError: the target cannot be read.
@@ -140,7 +141,7 @@ class Channel:
             connect_timeout=connect_timeout,
             keepalive=keepalive,
             idle_timeout=idle_timeout,
-            tap=tap,
+            tap=None if tap is None else CarefulTap(tap),
         )
         # Weakly: a channel that nobody holds any more is to go, and its connections and its thread with it.
         changed = _weakly(self._pump_soon)

@@ -16,8 +16,9 @@ from .protocol.events import ConnectionEnded, Event, PingAcknowledged, SettingsA
 from .protocol.framing import ACCEPT_ENCODING
 from .protocol.metadata import request_headers
 from .transport.driver import Driver, Timer
-from .transport.link import Link, Tap
+from .transport.link import Link
 from .transport.stream import byte_stream
+from .transport.tap import Tap
 from .transport.wait import Step
 
 __all__ = ["Health", "Keepalive", "Owner", "Peer", "Session"]

@@ -19,7 +19,7 @@ from .errors import TransportError
 from .protocol.events import ConnectionEnded, Event, GoAwayReceived, SettingsReceived
 from .session import Health, Keepalive, Peer, Session
 from .transport.driver import Driver, Task, Timer
-from .transport.link import Tap
+from .transport.tap import Tap
 
 __all__ = ["Backoff", "Connectivity", "Keepalive", "Peer", "Session", "Subchannel"]
 

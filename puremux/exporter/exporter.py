@@ -19,7 +19,7 @@ from ..channel import Channel
 from ..errors import Metadata
 from ..proto import metrics_service_pb2, trace_service_pb2
 from ..subchannel import Backoff, Keepalive
-from ..transport.link import Tap
+from ..transport.tap import Tap
 from .batches import Batch, Ledger
 from .engine import Engine, Signal
 from .identity import Identity

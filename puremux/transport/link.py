@@ -1,6 +1,6 @@
 """A connection in use: moves bytes between a byte stream and a protocol connection, and hands on what happens.
 
-Floor 3, transport: imports driver, stream, protocol and errors.
+Floor 3, transport: imports driver, stream, tap, protocol and errors.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from ..protocol.connection import Connection
 from ..protocol.events import Event
 from .driver import Driver
 from .stream import ByteStream
+from .tap import ConnectionTap, Tap
 
 __all__ = ["Link"]
 
 READ_SIZE = 32 * 1024
 SHORT_READ = 8 * 1024  # less than a TLS record may have
 TURN = 0.005  # seconds of reading, after which the other connections, the timers and the callers have their turn
-
-Tap = Callable[[str, bytes], None]
-"""Told every piece of bytes that went by: ``"sent"`` or ``"received"``, and the bytes."""
 
 
 class Link:
@@ -49,7 +47,7 @@ class Link:
         self._driver = driver
         self._stream = stream
         self._handle = handle
-        self._tap = tap
+        self._tap = None if tap is None else ConnectionTap(tap, stream.address, driver.clock)
         self._unsent = memoryview(b"")
         self._closed = False
         self._watched_events = 0
@@ -101,6 +99,8 @@ class Link:
         """Close the socket, without another word; the calls that are left end as UNAVAILABLE."""
         if not self._closed:
             self._closed = True
+            if self._tap is not None:
+                self._tap.passed("sent", b"")
             self._dispatch(self.connection.lose("the connection was closed on this side"))
             self._driver.call_soon(self._close_socket)
 
@@ -122,11 +122,11 @@ class Link:
             data = self._stream.receive(READ_SIZE)
             if data is None:
                 return
+            if self._tap is not None:
+                self._tap.passed("received", data)
             if not data:
                 self._dispatch(self.connection.receive_eof())
                 return
-            if self._tap is not None:
-                self._tap("received", data)
             self.heard_at = self._driver.clock()
             self._dispatch(self.connection.receive_data(data, self.heard_at))
             if self._closed or self.connection.has_ended:
@@ -145,7 +145,7 @@ class Link:
             return False
         sent = self._stream.send(self._unsent)
         if self._tap is not None and sent:
-            self._tap("sent", bytes(self._unsent[:sent]))
+            self._tap.passed("sent", bytes(self._unsent[:sent]))
         self._unsent = self._unsent[sent:]
         return not self._unsent
 

@@ -16,6 +16,7 @@ from puremux.protocol.events import ConnectionEnded, Event
 from puremux.transport.driver import Driver
 from puremux.transport.link import Link
 from puremux.transport.stream import byte_stream
+from puremux.transport.tap import BytesPassed
 
 from .channels import LIMIT, within
 from .grpc_server import GrpcServer
@@ -102,19 +103,36 @@ def test_what_a_full_socket_does_not_take_is_sent_later(driver: Driver) -> None:
 
 
 def test_the_tap_sees_every_byte_both_ways(driver: Driver) -> None:
-    seen: dict[str, bytes] = {"sent": b"", "received": b""}
-
-    def tap(direction: str, data: bytes) -> None:
-        seen[direction] += data
-
-    ends = Ends(driver, tap)
+    seen: list[BytesPassed] = []
+    ends = Ends(driver, seen.append)
     settings = b"\0\0\0\x04\0\0\0\0\0"
     ends.peer.sendall(settings)
-    assert within(lambda: seen["received"] == settings)
+    assert within(lambda: [each.data for each in seen if each.direction == "received"] == [settings])
     with driver.lock:
         ends.link.close()
-    assert read_all(ends.peer) == seen["sent"] != b""
+    sent = [each.data for each in seen if each.direction == "sent"]
+    assert read_all(ends.peer) == b"".join(sent) != b""
+    assert sent[-1] == b"", "the end is told"
+    assert {(each.peer, each.connection) for each in seen} == {("the peer", seen[0].connection)}
+    assert [each.time for each in seen] == sorted(each.time for each in seen)
     ends.peer.close()
+
+
+def test_the_tap_is_told_when_the_peer_ends(driver: Driver) -> None:
+    seen: list[BytesPassed] = []
+    ends = Ends(driver, seen.append)
+    ends.peer.shutdown(socket.SHUT_WR)
+    assert ends.ended.wait(LIMIT)
+    assert ("received", b"") in [(each.direction, each.data) for each in seen]
+    ends.peer.close()
+
+
+def test_two_connections_have_two_numbers(driver: Driver) -> None:
+    seen: list[BytesPassed] = []
+    first, second = Ends(driver, seen.append), Ends(driver, seen.append)
+    assert len({each.connection for each in seen}) == 2
+    first.peer.close(), second.peer.close()
+    assert first.ended.wait(LIMIT) and second.ended.wait(LIMIT)
 
 
 def test_an_abandoned_link_says_nothing(driver: Driver) -> None:
