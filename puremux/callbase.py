@@ -1,6 +1,6 @@
 """A call as the channel deals with it: wait for a connection, run on it, perhaps on another, end once.
 
-Floor 3, I/O: imports transport, protocol, errors and status.
+Floor 3, I/O: imports methods, transport, protocol, errors and status.
 Spec: gRPC PROTOCOL-HTTP2.md; doc/statuscodes.md; the A6 proposal for what may be made again.
 
 :class:`CallBase` tells what happens by hooks, which run under the driver's lock.  ``Call`` in call.py waits on it, for
@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from .errors import LocalProtocolError, Metadata
+from .methods import MethodBook
 from .protocol.connection import Connection
 from .protocol.events import CallEnded, Event, HeadersReceived, MessageReceived, SendBufferDrained
 from .protocol.framing import COMPRESSORS
@@ -30,6 +31,7 @@ class Caller(Protocol):
 
     driver: Driver
     max_send_message_length: int | None
+    methods: MethodBook
 
     def start_call(self, call: CallBase) -> None:
         """Give the call a connection, now or when there is one; under the driver's lock."""
@@ -113,15 +115,18 @@ class CallBase:
         self._messages: list[bytes] = []  # sent by the caller, kept until they cannot be needed again
         self._kept = 0
         self._half_closed = False
-        self._deadline = None if timeout is None else self._driver.clock() + timeout
+        self._began = self._driver.clock()
+        self._deadline = None if timeout is None else self._began + timeout
         self._timer: Timer | None = None
         check_path(path)
         encode_metadata(self.metadata)
+        self._counts = channel.methods.of(path)
 
     # For the caller, under the driver's lock
 
     def start(self) -> None:
         """Ask the channel for a connection.  The deadline runs from the call's making."""
+        self._counts.start()
         if self.ended is not None:
             return
         if self._deadline is not None:
@@ -149,6 +154,7 @@ class CallBase:
             self.end(StatusCode.RESOURCE_EXHAUSTED, sentence)
             return
         self._half_closed = end
+        self._counts.sent(len(payload))
         if self.session is None or self._may_retry:
             self._keep(payload)
         if self.session is not None:
@@ -219,6 +225,7 @@ class CallBase:
             return
         if isinstance(event, MessageReceived):
             self._stop_keeping()
+            self._counts.received(len(event.payload))
             self.message_received(event.payload)
         elif isinstance(event, HeadersReceived):
             self._stop_keeping()
@@ -243,6 +250,7 @@ class CallBase:
 
     def _finish(self, ended: CallEnded) -> None:
         self.ended = ended
+        self._counts.end(ended.code, self._driver.clock() - self._began)
         self._messages = []
         if self._timer is not None:
             self._timer.cancel()

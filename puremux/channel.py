@@ -1,6 +1,6 @@
 """A channel: an address, or several, to which calls can be made at any time.
 
-Floor 3, I/O: imports balancer, subchannel, call, multicallable, transport and errors.
+Floor 3, I/O: imports balancer, subchannel, call, methods, multicallable, transport and errors.
 Spec: gRPC doc/connectivity-semantics-and-api.md, doc/wait-for-ready.md; the shape is grpcio's ``grpc.Channel``.
 """
 
@@ -20,6 +20,7 @@ from ._version import __version__
 from .balancer import Balancer, PickFirst, RoundRobin, Target
 from .call import Call, CallBase
 from .errors import Metadata
+from .methods import channel_book
 from .multicallable import (
     Deserializer,
     Serializer,
@@ -152,6 +153,8 @@ class Channel:
         )
         self.name = ", ".join(each.peer.name for each in targets)
         """The target, as sentences name it."""
+        self.methods = channel_book(self.name)
+        """What became of its calls, by method."""
         self._waiting: OrderedDict[CallBase, None] = OrderedDict()
         self._pumping = False
         self._state = Connectivity.IDLE

@@ -1,6 +1,6 @@
 """The Prometheus page of the agent: all metrics of all clients, and the agent's own.
 
-Floor 5, agent: imports families, naming, page, refusal, store, values and views; and prometheus-client, the extra
+Floor 5, agent: imports families, naming, refusal, store, values, views and page below; and prometheus-client, the extra
 ``puremux[agent]``.
 Spec: Prometheus's text format 0.0.4 and OpenMetrics 1.0, both written by prometheus-client; naming says which names
 metrics and labels get, families what becomes of clashes.
@@ -23,10 +23,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
+from ..page import Page, serve_wsgi
 from . import values
 from .families import CONFLICTS, SUFFIXES, Families, Labels, target_labels
 from .naming import label_name
-from .page import Page, serve_wsgi
 from .refusal import SPAN_REASONS, Reason
 from .store import Store
 from .values import Distribution, Summary, Value

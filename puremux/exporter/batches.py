@@ -51,6 +51,9 @@ class Ledger:
     sent: int = 0
     """Items put on a stream for the first time."""
 
+    batches: Counter[str] = field(default_factory=Counter)
+    """How many batches were ``sent``, ``confirmed`` and ``replayed``."""
+
     confirmed: int = 0
     """Items that the application behind the agent has had, by proof of its status 0."""
 
@@ -78,8 +81,10 @@ class Ledger:
         """Note that a batch, taken from ``waiting``, is on a stream."""
         if batch.sends:
             self.replayed += batch.count
+            self.batches["replayed"] += 1
         else:
             self.sent += batch.count
+            self.batches["sent"] += 1
         batch.sends += 1
         self.unconfirmed += batch.count
         self.unconfirmed_bytes += len(batch.payload)
@@ -90,6 +95,7 @@ class Ledger:
             self.unconfirmed -= batch.count
             self.unconfirmed_bytes -= len(batch.payload)
             self.confirmed += batch.count
+            self.batches["confirmed"] += 1
             self.kept_bytes -= len(batch.payload)
 
     def give_back(self, batches: list[Batch]) -> None:
@@ -130,3 +136,4 @@ class Ledger:
         self.accepted = self.sent = self.confirmed = self.replayed = self.unconfirmed = 0
         self.kept_bytes = self.unconfirmed_bytes = 0
         self.dropped.clear()
+        self.batches.clear()

@@ -6,11 +6,26 @@ Floor 4, exporter: imports the standard library only.
 from __future__ import annotations
 
 import logging
-from typing import Callable
+import time
+from collections import deque
+from typing import Callable, NamedTuple
 
-__all__ = ["Complaints"]
+__all__ = ["Complaint", "Complaints"]
 
 PERIOD = 60.0  # seconds between two log lines of a kind
+NEWEST = 20  # sentences that are kept
+
+
+class Complaint(NamedTuple):
+    """A sentence, and when it was said last."""
+
+    at: float
+    """Seconds since 1970."""
+
+    kind: str
+    sentence: str
+    times: int
+    """In a row."""
 
 
 class Complaints:
@@ -23,6 +38,7 @@ class Complaints:
     def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
         self.last: str | None = None
         """The newest sentence of any kind, logged or not."""
+        self._newest: deque[Complaint] = deque(maxlen=NEWEST)
         self._logger = logger
         self._clock = clock
         self._said_at: dict[str, float] = {}
@@ -31,6 +47,7 @@ class Complaints:
     def say(self, kind: str, sentence: str) -> None:
         """Log the sentence, unless one of its kind was logged within the period."""
         self.last = sentence
+        self._remember(kind, sentence)
         now = self._clock()
         if now - self._said_at.get(kind, -PERIOD) < PERIOD:
             self._unsaid[kind] = self._unsaid.get(kind, 0) + 1
@@ -38,3 +55,13 @@ class Complaints:
         self._said_at[kind] = now
         more = self._unsaid.pop(kind, 0)
         self._logger.warning("puremux: %s%s", sentence, f" ({more} more like this since the last line)" if more else "")
+
+    def newest(self) -> list[Complaint]:
+        """What was said, logged or not, the newest first; bounded."""
+        return list(reversed(self._newest))
+
+    def _remember(self, kind: str, sentence: str) -> None:
+        times = 1
+        if self._newest and self._newest[-1].sentence == sentence:
+            times += self._newest.pop().times
+        self._newest.append(Complaint(time.time(), kind, sentence, times))

@@ -1,6 +1,6 @@
 """The exporter's one background thread: takes what the application handed over, encodes it, and sees it delivered.
 
-Floor 4, exporter: imports batches, complaints, config, queue, streams, and channel and driver below.
+Floor 4, exporter: imports batches, complaints, config, queue, streams, watching, and channel and driver below.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .complaints import Complaints
 from .config import ConfigService, Configurable
 from .queue import HandOver
 from .streams import Pace, Service
+from .watching import Watchers
 
 __all__ = ["Engine", "Signal"]
 
@@ -83,6 +84,7 @@ class Signal:
             "confirmed": ledger.confirmed,
             "replayed": ledger.replayed,
             "dropped": dropped,
+            "batches": {what: ledger.batches[what] for what in ("sent", "confirmed", "replayed")},
         }
 
 
@@ -112,6 +114,7 @@ class Engine:
         self.channel = channel
         self._driver = channel.driver
         self.complaints = Complaints(logger, self._driver.clock)
+        self.watchers = Watchers()
         self._changed = threading.Condition(self._driver.lock)
         self._bundle_delay = bundle_delay
         self._pace = pace
@@ -159,6 +162,8 @@ class Engine:
 
     def submit(self, signal: Signal, batch: Batch) -> None:
         """Send a batch that came ready-made."""
+        if self.watchers:
+            self._driver.call_unlocked(lambda: self.watchers.batch(signal.name, batch.payload))
         with self._driver.lock:
             signal.service.submit(batch)
             self._run()
@@ -307,6 +312,7 @@ class Engine:
         self._config.abandon()
         self._changed = threading.Condition(self._driver.lock)
         self._running, self._summoned, self._draining = False, False, 0
+        self.watchers.forked()
 
     # On the driver, without its lock
 
@@ -334,6 +340,7 @@ class Engine:
                 if self._draining:
                     signal.service.drain()
             self.settled()
+        self.watchers.looked()
 
     def _run_again(self) -> None:
         with self._driver.lock:
@@ -360,10 +367,13 @@ class Engine:
         signal.encoding = False
 
     def _submit(self, signal: Signal, parts: list[bytes], failures: int = 0) -> None:
+        payload = b"".join(parts)
+        if parts:
+            self.watchers.batch(signal.name, payload)
         with self._driver.lock:
             signal.ledger.accepted += failures
             signal.ledger.dropped[UNENCODABLE] += failures
             if parts:
-                signal.service.submit(Batch(b"".join(parts), len(parts)))
+                signal.service.submit(Batch(payload, len(parts)))
             if self._stopped:
                 self._drop_undelivered()

@@ -21,6 +21,7 @@ from ..proto import metrics_service_pb2, trace_service_pb2
 from ..subchannel import Backoff, Keepalive
 from ..transport.tap import Tap
 from .batches import Batch, Ledger
+from .complaints import Complaint
 from .engine import Engine, Signal
 from .identity import Identity
 from .limits import SpanLimits
@@ -29,6 +30,7 @@ from .queue import HandOver
 from .sampling import AgentSampler
 from .spans import SpanEncoder
 from .streams import Pace
+from .watching import Watcher
 
 __all__ = ["Exporter"]
 
@@ -263,9 +265,27 @@ class Exporter:
             ``queue``: handed over, not encoded yet; ``waiting``: encoded, not sent; ``unconfirmed``: sent, not proven
             to have arrived; ``confirmed``; ``dropped``: given up, by reason; ``accepted``: the sum of these;
             ``sent`` and ``replayed``: put on a stream the first time, and again.
+            ``batches``: how many of them were ``sent``, ``confirmed`` and ``replayed``.
             ``connections``, ``reconnects``, ``state``, ``last_error`` speak of the connection.
         """
         return self._engine.stats()
+
+    @property
+    def target(self) -> str:
+        """The agent's address, or the addresses."""
+        return self._engine.channel.name
+
+    def complaints(self) -> list[Complaint]:
+        """The newest sentences about what went wrong, the newest first; at most twenty."""
+        return self._engine.complaints.newest()
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have a watcher told what is sent, on the exporter's thread, until :meth:`unwatch`."""
+        self._engine.watchers.add(watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Tell a watcher nothing more."""
+        self._engine.watchers.remove(watcher)
 
 
 def _span_encoder(sampler: AgentSampler) -> Callable[[Any], bytes]:

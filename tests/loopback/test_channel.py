@@ -395,3 +395,18 @@ def test_two_channels_can_share_a_driver(server: GrpcServer) -> None:
     second.close()
     assert first.unary_unary("/t/Echo")(b"3") == b"3"
     first.close()
+
+
+def test_calls_are_counted_by_method(server: GrpcServer, channel: Channel) -> None:
+    echo = channel.unary_unary("/t/Echo")
+    for _ in range(3):
+        echo(b"four", timeout=LIMIT)
+    with pytest.raises(RpcError):
+        channel.unary_unary("/t/Nothing")(b"", timeout=LIMIT)
+    with pytest.raises(RpcError):
+        channel.unary_unary("/t/Echo")(b"", timeout=0.0)
+    views = {view.method: view for view in channel.methods.views()}
+    assert dict(views["/t/Echo"].by_status) == {StatusCode.OK: 3, StatusCode.DEADLINE_EXCEEDED: 1}
+    assert (views["/t/Echo"].received_messages, views["/t/Echo"].received_bytes) == (3, 12)
+    assert dict(views["/t/Nothing"].by_status) == {StatusCode.UNIMPLEMENTED: 1}
+    assert not any(view.running for view in views.values())

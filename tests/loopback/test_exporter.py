@@ -316,3 +316,45 @@ def test_a_metric_of_many_time_series_travels_in_pieces(agent: ScriptedAgent) ->
     metrics = [metric for request in agent.requests(METRICS_EXPORT) for metric in request.metrics]
     assert [len(metric.timeseries) for metric in metrics] == [1000, 1000, 500]
     assert {metric.metric_descriptor.name for metric in metrics} == {"m"}
+
+
+class Watching:
+    """Remembers what an exporter's watcher is told."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[str, bytes]] = []
+        self.looks = 0
+
+    def batch(self, signal: str, payload: bytes) -> None:
+        self.batches.append((signal, payload))
+
+    def looked(self) -> None:
+        self.looks += 1
+
+    def forked(self) -> None:
+        raise AssertionError("nothing forks here")
+
+    def spans(self) -> list[str]:
+        requests = [trace_service_pb2.ExportTraceServiceRequest.FromString(payload) for _, payload in self.batches]
+        return [span.name.value for request in requests for span in request.spans]
+
+
+def test_a_watcher_sees_each_batch_once_however_often_it_is_sent(agent: ScriptedAgent) -> None:
+    refusals = iter([StatusCode.UNAVAILABLE])
+    agent.on_half_close = lambda stream: stream.responder.finish(next(refusals, StatusCode.OK))
+    watching = Watching()
+    with exporter_to(agent) as exporter:
+        exporter.watch(watching)
+        exporter.export(spans(10))
+        exporter.export_trace_request(
+            trace_service_pb2.ExportTraceServiceRequest(spans=[{"name": {"value": "ready-made"}}])
+        )
+        assert exporter.flush(20)
+        eventually(lambda: len(watching.spans()) == 11 and watching.looks, 10)
+        exporter.unwatch(watching)
+        exporter.export(spans(1, "unseen"))
+        assert exporter.flush(20)
+        stats = exporter.stats()
+    assert stats["batches"]["replayed"] >= 1
+    assert stats["batches"]["confirmed"] == stats["batches"]["sent"] >= 3
+    assert sorted(watching.spans()) == sorted([*[f"span{number}" for number in range(10)], "ready-made"])

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from puremux.exporter.complaints import PERIOD, Complaints
+from puremux.exporter.complaints import NEWEST, PERIOD, Complaints
 
 
 def test_a_kind_is_said_once_a_period(caplog: pytest.LogCaptureFixture) -> None:
@@ -20,3 +20,17 @@ def test_a_kind_is_said_once_a_period(caplog: pytest.LogCaptureFixture) -> None:
     complaints.say("no connection", "refused again")
     assert caplog.records[-1].getMessage() == "puremux: refused again (4 more like this since the last line)"
     assert complaints.last == "refused again"
+
+
+def test_the_newest_are_kept_and_repetitions_are_counted() -> None:
+    complaints = Complaints(logging.getLogger("test.complaints"), lambda: 0.0)
+    for sentence in ("refused", "refused", "something else", "refused"):
+        complaints.say("no connection", sentence)
+    assert [(each.sentence, each.times) for each in complaints.newest()] == [
+        ("refused", 1),
+        ("something else", 1),
+        ("refused", 2),
+    ]
+    for number in range(100):
+        complaints.say("kind", f"sentence {number}")
+    assert len(complaints.newest()) == NEWEST

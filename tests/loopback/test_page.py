@@ -1,4 +1,4 @@
-"""The Prometheus page over HTTP: where it listens, what many and slow clients can do, how it closes."""
+"""Pages over HTTP, Prometheus's for one: where it listens, what many and slow clients can do, how it closes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from puremux.agent import page as page_module
+from puremux import page as page_module
 from puremux.agent.intake import MetricsIntake
-from puremux.agent.page import Page, serve_wsgi
 from puremux.agent.prometheus import serve_page
 from puremux.agent.store import Store
+from puremux.page import Page, serve_wsgi
 from tests.unit.agent_messages import metric, metrics_request, node
 from tests.waiting import eventually
 

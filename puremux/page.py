@@ -1,6 +1,6 @@
 """A small HTTP server for pages: threads in bounded number, requests in bounded time.
 
-Floor 5, agent: the standard library only.
+Floor 5, for the faces that show pages: the standard library only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 __all__ = ["Page", "serve_wsgi"]
 
-logger = logging.getLogger("puremux.agent")
+logger = logging.getLogger("puremux.page")
 
 REQUESTS = 32  # served at one time, a thread each; whoever comes then is turned away
 PATIENCE = 30.0  # seconds that a client may stand still
@@ -29,8 +29,9 @@ BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0
 class Page:
     """A page that is being served; :meth:`close` ends that."""
 
-    def __init__(self, server: _Server) -> None:
+    def __init__(self, server: _Server, path: str) -> None:
         self._server = server
+        self._path = path
         self.host, self.port = server.server_address[:2]
         """The port is the one it got, if any free one was asked for."""
         self._closed = False
@@ -41,7 +42,7 @@ class Page:
     def url(self) -> str:
         """Where to look."""
         host = str(self.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/metrics"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self._path}"
 
     def close(self) -> None:
         """Serve no more; requests that run have a few seconds to end.  A second time does nothing."""
@@ -54,11 +55,12 @@ class Page:
         self._server.wait(CLOSING)
 
 
-def serve_wsgi(app: Callable[..., Any], host: str, port: int) -> Page:
+def serve_wsgi(app: Callable[..., Any], host: str, port: int, path: str = "/metrics") -> Page:
     """Serve a WSGI application on threads of its own.
 
     Args:
         port: 0 for any free one.
+        path: where to look first; part of the page's URL.
     Raises:
         OSError: the address cannot be listened on; the message names it.
     """
@@ -68,7 +70,7 @@ def serve_wsgi(app: Callable[..., Any], host: str, port: int) -> Page:
     except OSError as error:
         raise OSError(error.errno, f"cannot serve a page on {host}:{port}: {error.strerror or error}") from error
     server.set_app(_guarded(app))
-    return Page(server)
+    return Page(server, path)
 
 
 def _guarded(app: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +82,7 @@ def _guarded(app: Callable[..., Any]) -> Callable[..., Any]:
         except Exception:
             logger.exception("puremux: the page %s could not be made", environ.get("PATH_INFO"))
             start_response("500 Internal Server Error", [("Content-Type", "text/plain; charset=utf-8")])
-            return [b"This page could not be made; the agent's log says why.\n"]
+            return [b"This page could not be made; the log says why.\n"]
 
     return serve
 
