@@ -164,13 +164,12 @@ class Exporter:
     def export(self, span_datas: Iterable[Any]) -> None:
         """Hand over ended spans (``opencensus.trace`` SpanData); microseconds, never waits, never raises."""
         signal = self._spans
-        put = signal.queue.put
         try:
-            for span_data in span_datas:
-                put(span_data)
+            held = signal.queue.put(span_datas)
         except Exception as error:  # noqa: BLE001  not a sequence of spans; the application must not suffer for it
             self._engine.complain("export", f"export() was given {type(span_datas).__name__}: {error!r}")
-        if len(signal.queue) >= signal.threshold:
+            held = len(signal.queue)
+        if held >= signal.threshold:
             self._engine.summon()
 
     emit = export
@@ -184,8 +183,7 @@ class Exporter:
         try:
             for metric in metrics:
                 if metric is not None:  # what opencensus's registry gives for a gauge without values
-                    for piece in _pieces(metric):
-                        signal.queue.put(piece)
+                    signal.queue.put(_pieces(metric))
         except Exception as error:  # noqa: BLE001  as above
             self._engine.complain("export_metrics", f"export_metrics() was given {type(metrics).__name__}: {error!r}")
         if len(signal.queue):  # metrics come once a period, and their time is theirs: no waiting for more

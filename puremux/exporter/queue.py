@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 __all__ = ["HandOver"]
 
 T = TypeVar("T")
+
+LISTS = (list, tuple)  # exactly these: iterating over them runs no code of the application's
 
 
 class HandOver(Generic[T]):
@@ -31,17 +34,28 @@ class HandOver(Generic[T]):
         """Items that went to the consumer."""
         self.dropped = 0
         """Items that made room for newer ones."""
-        self._items: deque[T] = deque()  # append and popleft are atomic: the usual path takes no lock
-        self._full = threading.Lock()
+        self._items: deque[T] = deque()  # extend, append and popleft are atomic: the usual path takes no lock
+        self._full = threading.RLock()  # reentrant: a signal's handler may hand something over in the middle of it
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: T) -> None:
-        """Add an item; microseconds, whatever the consumer does."""
-        if len(self._items) >= self.size:
-            self._make_room()
-        self._items.append(item)
+    def put(self, items: Iterable[T]) -> int:
+        """Add items, microseconds whatever the consumer does; return how many are held now.
+
+        A list or a tuple, which the caller holds anyway, is added in one step; what is too much then leaves again.
+        Anything else may have no end, and is added item by item.
+        """
+        held = self._items
+        if type(items) in LISTS:
+            held.extend(items)
+        else:
+            for item in items:
+                held.append(item)
+                if len(held) > self.size:
+                    self._make_room()
+        length = len(held)
+        return length if length <= self.size else self._make_room()
 
     def take(self, most: int) -> list[T]:
         """Remove the oldest items, ``most`` of them at the most.  For one consumer at a time."""
@@ -58,13 +72,14 @@ class HandOver(Generic[T]):
         """Drop everything uncounted, and count anew: in a forked child, whose parent sends what it held."""
         self._items.clear()
         self.taken = self.dropped = 0
-        self._full = threading.Lock()
+        self._full = threading.RLock()
 
-    def _make_room(self) -> None:
+    def _make_room(self) -> int:
         with self._full:
-            while len(self._items) >= self.size:
+            while len(self._items) > self.size:
                 try:
                     self._items.popleft()
                 except IndexError:
-                    return  # the consumer was quicker
+                    break  # the consumer was quicker
                 self.dropped += 1
+        return len(self._items)
