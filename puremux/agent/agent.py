@@ -9,9 +9,9 @@ import ssl
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..server import Server
 from ..transport.driver import Driver
 from .limits import AgentLimits
-from .server import Server
 from .services import ConfigService, methods
 from .store import Store
 
@@ -53,7 +53,9 @@ class Agent:
         """What the agent knows of its clients."""
         self._config = ConfigService()
         self._driver = Driver("puremux agent")
-        self._server = Server(methods(self.store, self._config), driver=self._driver, tls=tls)
+        self._server = Server(
+            methods(self.store, self._config), driver=self._driver, tls=tls, limits=self.store.limits.of_server
+        )
         self._page: Page | None = None
         self._span_log: SpanLog | None = None
         try:

@@ -1,11 +1,13 @@
 """How much the agent takes from its clients before it refuses.
 
-Floor 5, agent: the standard library only.
+Floor 5, agent: imports server's limits.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+
+from ..server import ServerLimits
 
 __all__ = ["AgentLimits"]
 
@@ -20,7 +22,20 @@ class AgentLimits:
         ValueError: a limit is below zero, or is no number.
     """
 
+    max_connections: int = 20_000
+    """Connections at one time; further ones are told GOAWAY and closed."""
+
+    max_streams: int = 100
+    """Calls that a client may have running on a connection."""
+
+    max_message_bytes: int = 4 * 1024 * 1024
+    """Bytes of a message, also after decompression."""
+
+    max_partial_bytes: int = 64 * 1024 * 1024
+    """Bytes of messages that have not come whole, of all connections together."""
+
     max_clients: int = 20_000
+    """Clients known, connected or not: processes, as their Nodes tell them apart."""
 
     max_series: int = 200_000
     """Time series of all clients together."""
@@ -56,6 +71,11 @@ class AgentLimits:
 
     stale_after: float = 300.0
     """Seconds without news after which a time series is forgotten, and a client."""
+
+    @property
+    def of_server(self) -> ServerLimits:
+        """What concerns connections."""
+        return ServerLimits(self.max_connections, self.max_streams, self.max_message_bytes, self.max_partial_bytes)
 
     def __post_init__(self) -> None:
         for name, limit in asdict(self).items():

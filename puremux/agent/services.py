@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ..proto import health_pb2, metrics_service_pb2, trace_service_pb2
+from ..server import Handler, Method, Responder
 from ..status import StatusCode
 from .intake import MetricsIntake, TraceIntake
 from .refusal import IntakeError
-from .server import Handler, Method, Responder
 from .store import Store
 
 __all__ = ["ConfigService", "methods"]

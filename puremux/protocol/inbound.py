@@ -107,6 +107,11 @@ class Inbound:
         self._events: list[Event] = []  # what our own steps caused
         self._now = 0.0
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that have come on running calls and are in no message yet."""
+        return sum(call.buffered for call in self._calls.values())
+
     def take_events(self) -> list[Event]:
         """Take the events that our own steps and :meth:`data_to_send` have caused; look here after each of them."""
         events, self._events = self._events, []

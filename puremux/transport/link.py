@@ -31,6 +31,8 @@ class Link:
     Args:
         handle: gets each event, in order, under the lock.
         tap: sees the bytes as they are on the wire (inside TLS).
+        waits_for_reader: read nothing while bytes of ours wait to be taken.  A server's defence against who never
+            reads; a client must read, or two ends that wait for each other would wait for ever.
     """
 
     def __init__(
@@ -40,14 +42,21 @@ class Link:
         connection: Connection,
         handle: Callable[[Event], None],
         tap: Tap | None = None,
+        *,
+        waits_for_reader: bool = False,
     ) -> None:
         self.connection = connection
         self.heard_at = driver.clock()
         """When the last bytes came, by the driver's clock."""
+        self.taken_at = self.heard_at
+        """When the socket last took bytes of ours."""
+        self.received_bytes = 0
+        """How many bytes have come."""
         self._driver = driver
         self._stream = stream
         self._handle = handle
         self._tap = None if tap is None else ConnectionTap(tap, stream.address, driver.clock)
+        self._waits_for_reader = waits_for_reader
         self._unsent = memoryview(b"")
         self._closed = False
         self._watched_events = 0
@@ -61,12 +70,14 @@ class Link:
 
     def events(self) -> int:
         """What the driver is to watch for."""
-        self._watched_events = 0 if self._closed else self._stream.events(True, bool(self._unsent))
+        self._watched_events = 0 if self._closed else self._stream.events(self._may_read, bool(self._unsent))
         return self._watched_events
 
     def ready(self) -> None:
         """Read what has come, send what is left.  On the driver."""
-        if self._closed:
+        if not self._may_read:
+            self.flush()
+        if self._closed or not self._may_read:
             return
         try:
             self._receive()
@@ -92,7 +103,7 @@ class Link:
         self._dispatch(self.connection.take_events())
         if self.connection.has_ended and not self._unsent:
             self.close()
-        elif not self._closed and self._stream.events(True, bool(self._unsent)) != self._watched_events:
+        elif not self._closed and self._stream.events(self._may_read, bool(self._unsent)) != self._watched_events:
             self._driver.watch(self)
 
     def close(self) -> None:
@@ -116,6 +127,10 @@ class Link:
 
     # Inside
 
+    @property
+    def _may_read(self) -> bool:
+        return not (self._waits_for_reader and self._unsent)
+
     def _receive(self) -> None:
         until = self._driver.clock() + TURN
         while True:
@@ -128,6 +143,7 @@ class Link:
                 self._dispatch(self.connection.receive_eof())
                 return
             self.heard_at = self._driver.clock()
+            self.received_bytes += len(data)
             self._dispatch(self.connection.receive_data(data, self.heard_at))
             if self._closed or self.connection.has_ended:
                 return
@@ -146,6 +162,8 @@ class Link:
         sent = self._stream.send(self._unsent)
         if self._tap is not None and sent:
             self._tap.passed("sent", bytes(self._unsent[:sent]))
+        if sent:
+            self.taken_at = self._driver.clock()
         self._unsent = self._unsent[sent:]
         return not self._unsent
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Callable
 
-from puremux.agent.server import Responder, Server
 from puremux.proto import metrics_service_pb2, trace_service_pb2
+from puremux.server import Responder, Server
 from puremux.status import StatusCode
 from tests.waiting import eventually
 

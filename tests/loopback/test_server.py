@@ -1,0 +1,239 @@
+"""A server and the clients that want to harm it: each is refused and counted, and the others don't notice."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import pytest
+
+from puremux import Channel
+from puremux.server import Responder, Server, ServerLimits
+from puremux.server import server as server_module
+from puremux.transport.driver import Driver
+from tests.hostile import wire
+from tests.waiting import eventually
+
+from .raw_client import LIMIT, RawClient, request
+
+ECHO, SILENT = "/t/Echo", "/t/Silent"
+
+
+class Echo:
+    """Sends each message back; ends with the client."""
+
+    def __init__(self, responder: Responder) -> None:
+        self.responder = responder
+
+    def message(self, payload: bytes) -> None:
+        self.responder.send(payload)
+
+    def half_closed(self) -> None:
+        self.responder.finish()
+
+    def ended(self) -> None:
+        pass
+
+
+class Silent(Echo):
+    """Takes messages and says nothing."""
+
+    def message(self, payload: bytes) -> None:
+        pass
+
+
+Start = Callable[..., tuple[Server, str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """``start(max_streams=3, ...)``: a server with these limits, and its address."""
+    with contextlib.ExitStack() as stack:
+
+        def begin(tls: ssl.SSLContext | None = None, **limits: Any) -> tuple[Server, str]:
+            server = Server({ECHO: Echo, SILENT: Silent}, tls=tls, limits=ServerLimits(**limits))
+            stack.callback(server.stop)
+            return server, server.listen("127.0.0.1:0")
+
+        yield begin
+
+
+def echo(address: str, payload: bytes = b"hello") -> float:
+    """Make a call as a good client; return how many seconds it took."""
+    began = time.monotonic()
+    with Channel(address, insecure=True) as channel:
+        assert channel.unary_unary(ECHO, None, None)(payload, timeout=LIMIT) == payload
+    return time.monotonic() - began
+
+
+def test_one_connection_too_many_is_told_and_counted(start: Start) -> None:
+    server, address = start(max_connections=1)
+    with RawClient(address) as first:
+        first.until(wire.SETTINGS)
+        with RawClient(address) as second:
+            code, sentence = second.goaway()
+            assert (code, sentence) == (0xB, "this server has 1 connections, and takes no more")
+            assert second.has_ended()
+        first.sock.sendall(wire.ping())
+        first.until(wire.PING, wire.ACK)
+    assert server.refused_connections == {"too_many_connections": 1}
+    eventually(lambda: server.connections == 0, LIMIT, "the first has left")
+    echo(address)
+
+
+def test_a_client_that_says_nothing_is_dropped(start: Start) -> None:
+    server, address = start(greeting_time=0.05)
+    with RawClient(address, greet=False) as client:
+        client.sock.sendall(wire.PREFACE[:5])
+        assert client.has_ended()
+    assert server.refused_connections == {"no_greeting": 1}
+    assert server.connections == 0
+
+
+def test_a_handshake_that_does_not_come_about_is_counted(start: Start, server_tls: ssl.SSLContext) -> None:
+    server, address = start(tls=server_tls)
+    with RawClient(address) as client:
+        with contextlib.suppress(ConnectionResetError):
+            assert client.sock.recv(1) in (b"", b"\x15")  # an alert, in plaintext
+        eventually(lambda: server.refused_connections == {"handshake_failed": 1}, LIMIT)
+
+
+def test_a_message_that_is_too_large_is_refused_before_it_is_taken(start: Start) -> None:
+    server, address = start(max_message_bytes=1_000)
+    with RawClient(address) as client:
+        client.begin(1, ECHO)
+        client.send(1, wire.message(b"", length=1_001))
+        status, sentence = client.status()
+    assert status == "8" and "1001 bytes is larger than the limit of 1000" in sentence
+    assert server.refused_calls == {"message_too_large": 1}
+
+
+def test_a_method_that_is_not_there_is_counted(start: Start) -> None:
+    server, address = start()
+    with RawClient(address) as client:
+        client.begin(1, "/t/" + "x" * 500)
+        status, sentence = client.status()
+    assert status == "12" and sentence.startswith("no method /t/xxx") and len(sentence) < 250
+    assert server.refused_calls == {"unknown_method": 1}
+
+
+def test_a_flood_of_nothing_ends_the_connection_and_no_other(start: Start) -> None:
+    server, address = start()
+    with RawClient(address) as good, RawClient(address) as bad:
+        with contextlib.suppress(OSError):  # it may be closed while we send
+            bad.sock.sendall(wire.ping() * 2_000)
+        eventually(lambda: server.refused_connections == {"protocol_error": 1}, LIMIT)
+        good.sock.sendall(wire.ping())
+        good.until(wire.PING, wire.ACK)
+
+
+def test_ten_thousand_streams_are_as_many_as_a_client_may_have(start: Start) -> None:
+    server, address = start(max_streams=10)
+    with RawClient(address) as bad:
+        with contextlib.suppress(OSError):
+            for begin in range(1, 20_000, 1_000):
+                bad.sock.sendall(b"".join(request(stream_id, SILENT) for stream_id in range(begin, begin + 1_000, 2)))
+        echo(address)
+        (client,) = server._clients or (None,)
+        assert client is None or client._link.connection.calls <= 10
+
+
+def test_unfinished_messages_are_bounded(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "LOOK_EVERY", 0.01)
+    server, address = start(max_partial_bytes=100_000, max_streams=50)
+    with RawClient(address) as modest, RawClient(address) as greedy:
+        modest.begin(1, ECHO)
+        modest.send(1, wire.message(bytes(1_000))[:500])
+        for stream_id in range(1, 41, 2):
+            greedy.begin(stream_id, SILENT)
+            greedy.send(stream_id, wire.message(bytes(8_000))[:-1])
+        status, sentence = greedy.status()
+        assert (status, sentence) == ("8", "this server holds 100000 bytes of unfinished messages, and no more")
+        eventually(lambda: sum(client.partial_bytes for client in server._clients) <= 100_000, LIMIT)
+        modest.send(1, wire.message(bytes(1_000))[500:], end=True)
+        assert modest.until(wire.DATA).payload == wire.message(bytes(1_000))
+    assert server.refused_calls["too_many_partial_messages"] >= 10
+
+
+def test_a_client_that_never_reads_is_not_read_from_and_then_given_up(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "LOOK_EVERY", 0.05)
+    server, address = start(reading_time=0.5)
+    with RawClient(address, receive_buffer=4_096) as deaf:
+        (client,) = eventually(lambda: list(server._clients), LIMIT)
+        deaf.sock.sendall(wire.settings({wire.INITIAL_WINDOW_SIZE: wire.MAX_WINDOW}))
+        deaf.begin(1, ECHO)
+        deaf.sock.settimeout(0.2)
+        taken = 0
+        with contextlib.suppress(OSError):  # at last it takes no more
+            while taken < 400 * 1024 * 1024:
+                deaf.send(1, wire.message(bytes(64_000)))
+                taken += 64_000
+        assert taken < 200 * 1024 * 1024, "it takes without end from who reads nothing"
+        assert client._link.backlog < 8 * 1024 * 1024
+        assert echo(address) < 5.0
+        eventually(lambda: server.refused_connections == {"not_reading": 1}, LIMIT)
+
+
+def test_a_client_that_sends_a_byte_at_a_time_holds_up_nobody(start: Start) -> None:
+    _, address = start()
+    call = request(1, ECHO) + wire.data(1, wire.message(b"slow"), end=True)
+    with RawClient(address) as slow:
+        for at in range(len(call)):
+            slow.sock.sendall(call[at : at + 1])
+            if at % 50 == 0:
+                echo(address)
+        assert slow.until(wire.DATA).payload == wire.message(b"slow")
+
+
+def test_a_process_without_descriptors_rests_instead_of_spinning(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[int] = []
+    server, address = start()
+    listener = server._listeners[0]
+
+    class Exhausted:
+        def accept(self) -> Any:
+            turns.append(1)
+            raise OSError(24, "Too many open files")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(sock, name)
+
+    sock, listener._sock = listener._sock, Exhausted()  # type: ignore[assignment]
+    with socket.create_connection(("127.0.0.1", int(address.split(":")[1])), LIMIT):
+        eventually(lambda: turns, LIMIT)
+        listener._sock = sock
+        assert echo(address) < LIMIT
+    assert len(turns) < 3
+
+
+def test_draining_lets_calls_end_and_takes_no_more(start: Start) -> None:
+    server, address = start()
+    with RawClient(address) as client:
+        client.begin(1, ECHO)
+        client.send(1, wire.message(b"one"))
+        client.until(wire.DATA)
+        server.drain()
+        assert client.goaway() == (0, "")
+        assert not server.wait(0.05)
+        client.send(1, wire.message(b"two"), end=True)
+        assert client.until(wire.DATA).payload == wire.message(b"two")
+        assert client.status() == ("0", "")
+        assert server.wait(LIMIT)
+        server.stop()
+        assert client.has_ended()
+    with pytest.raises(ConnectionRefusedError), socket.socket() as late:
+        late.connect(("127.0.0.1", int(address.split(":")[1])))
+
+
+def test_a_driver_may_be_shared(start: Start) -> None:
+    driver = Driver("shared")
+    server = Server({ECHO: Echo}, driver=driver)
+    echo(server.listen("127.0.0.1:0"))
+    server.stop()
+    server.stop()
