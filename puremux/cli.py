@@ -20,6 +20,7 @@ __all__ = ["main"]
 COMMANDS = {  # name: the module, and what it does
     "demo": ("puremux.demo.command", "see spans and metrics of a small program reach an agent"),
     "agent": ("puremux.agent.command", "run an agent: metrics of all clients on one Prometheus page"),
+    "probe": ("puremux.probe.command", "say what is at an address, and what to do if it is not what it should be"),
 }
 
 CANNOT = 2  # exit code, as argparse's

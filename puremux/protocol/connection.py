@@ -10,6 +10,7 @@ the receiving ones raises: whatever the peer does becomes events, the last of th
 from __future__ import annotations
 
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 
 from ..errors import LocalProtocolError, Metadata
 from ..status import StatusCode
@@ -87,6 +88,14 @@ class Connection(Inbound):
     def is_ready(self) -> bool:
         """True once the peer's first SETTINGS are here, until the connection ends."""
         return self._peer_limit is not None and self._ended is None
+
+    @property
+    def peer_settings(self) -> dict[str, int]:
+        """The peer's SETTINGS by name, such as ``max_frame_size``, with the defaults of what it left out.
+
+        Source: RFC 9113 §6.5.2.
+        """
+        return {SettingCodes(code).name.lower(): value for code, value in self._h2.remote_settings.items()}
 
     @property
     def has_ended(self) -> bool:
