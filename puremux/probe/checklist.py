@@ -24,6 +24,7 @@ __all__ = ["Options", "probe"]
 
 DEFAULT_PORT = 55678
 SAMPLES = 5  # of the round trip
+AT_ONCE = 0.1  # seconds
 SHOWN = ("max_concurrent_streams", "initial_window_size", "max_frame_size", "header_table_size", "max_header_list_size")
 
 
@@ -54,7 +55,7 @@ class Options:
     """The name to ask for and to find in the certificate, instead of the address's."""
 
     def __post_init__(self) -> None:
-        if self.timeout <= 0:
+        if not self.timeout > 0:
             raise ValueError(f"the timeout takes seconds above zero, not {self.timeout!r}")
         if self.key is not None and self.cert is None:
             raise ValueError("a key alone is of no use: give the certificate too")
@@ -85,6 +86,14 @@ def probe(text: str, options: Options = Options()) -> Iterator[Finding]:
     Yields:
         Findings, as they are made.  It never raises for what is at the address.
     """
+    findings = []
+    for finding in _findings(text, options):
+        yield finding
+        findings.append(finding)
+    yield from verdict(findings)
+
+
+def _findings(text: str, options: Options) -> Iterator[Finding]:
     try:
         address = parse_address(text, DEFAULT_PORT)
     except AddressError as error:
@@ -138,8 +147,8 @@ class _Look:
             return
         try:
             yield self._way.connect(self._options.timeout)
-        except TransportError as error:
-            yield failed("connection", *advise(error.message))
+        except TransportError as error:  # it was open a moment ago
+            yield failed("HTTP/2", *advise(error.message))
 
     def _converse(self, sock: socket.socket) -> Conversation:
         return Conversation(sock, self._name, self._authority)
@@ -157,7 +166,7 @@ class _Look:
                 yield left_out("HTTP/2", "the port speaks HTTP/2 in plaintext, without TLS", speaks="HTTP/2")
                 return
             other = recognise(conversation.first_bytes)
-        if other is not None and not other.is_tls:
+        if other is not None and other.name != "TLS":
             yield left_out("HTTP/2", f"the port speaks {_quote(other)}", speaks=other.name)
 
     def _no_http2(self, conversation: Conversation) -> Finding:
@@ -165,7 +174,8 @@ class _Look:
         ended = conversation.ended.reason if conversation.ended else ""
         if "client certificate" in ended:  # TLS 1.3 tells only now (RFC 8446 §4.4.2.4)
             return failed("client certificate", *advise(ended))
-        if self._plaintext and (other.is_tls if other else not conversation.first_bytes) and self._speaks_tls():
+        may_be_tls = other.may_be_tls if other else not conversation.first_bytes
+        if self._plaintext and may_be_tls and self._speaks_tls():
             return failed(
                 "HTTP/2",
                 "the port speaks TLS, and plaintext was spoken to it",
@@ -209,20 +219,16 @@ class _Look:
     # It is HTTP/2
 
     def _ask(self, conversation: Conversation) -> Iterator[Finding]:
-        at_once = conversation.has_acknowledged
-        findings = []
+        at_once = conversation.wait_for_acknowledgement(min(AT_ONCE, self._options.timeout))
         for service in SERVICES:
             if not conversation.takes_calls:
                 yield self._left(conversation)
                 return
             finding = judge(service, conversation.call(service.path, service.request(), self._options.timeout))
             yield finding
-            findings.append(finding)
             if "status" not in finding.details:
                 break  # the others would not answer either, and each would take its time
         yield from _acknowledgement(conversation, at_once, self._options.timeout)
-        if all("status" in finding.details for finding in findings):
-            yield from verdict(findings)
 
     def _left(self, conversation: Conversation) -> Finding:
         if conversation.ended is not None and "client certificate" in conversation.ended.reason:

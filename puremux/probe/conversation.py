@@ -30,6 +30,7 @@ from ..protocol.metadata import request_headers
 from ..transport.driver import Driver
 from ..transport.link import Link
 from ..transport.stream import byte_stream
+from ..transport.tap import BytesPassed
 
 __all__ = ["Answer", "Conversation"]
 
@@ -86,11 +87,6 @@ class Conversation:
         """The peer's SETTINGS by their names."""
         with self._driver.lock:
             return self._connection.peer_settings
-
-    @property
-    def has_acknowledged(self) -> bool:
-        """Whether the peer has acknowledged any SETTINGS of ours."""
-        return self._acknowledged > 0
 
     @property
     def takes_calls(self) -> bool:
@@ -154,9 +150,9 @@ class Conversation:
             self._driver.wait_for(self._changed, lambda: is_true() or self.ended is not None, timeout)
             return is_true()
 
-    def _tap(self, direction: str, data: bytes) -> None:
-        if direction == "received" and len(self.first_bytes) < FIRST_BYTES:
-            self.first_bytes += data[: FIRST_BYTES - len(self.first_bytes)]
+    def _tap(self, passed: BytesPassed) -> None:
+        if passed.direction == "received":
+            self.first_bytes = (self.first_bytes + passed.data)[:FIRST_BYTES]
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, SettingsReceived):
@@ -172,7 +168,7 @@ class Conversation:
         self._changed.notify_all()
 
     def _handle_call(self, event: Event) -> None:
-        answer = self._answers.get(event.stream_id)  # type: ignore[union-attr]  # the others are handled above
+        answer = self._answers.get(getattr(event, "stream_id", 0))
         if answer is not None and isinstance(event, MessageReceived):
             answer.messages.append(event.payload)
             self._connection.message_taken(event.stream_id)

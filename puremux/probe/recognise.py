@@ -23,7 +23,8 @@ class Other(NamedTuple):
     first_line: str
     """What the peer said of itself; empty for protocols that are not text."""
 
-    is_tls: bool = False
+    may_be_tls: bool = False
+    """Whether it may be how a TLS server answers plaintext: by an alert, or by an error in HTTP/1.1."""
 
 
 KNOWN: tuple[tuple[bytes, str], ...] = (  # how the answer to HTTP/2's preface begins, or what comes unasked
@@ -49,10 +50,10 @@ MEANT_FOR_TLS = re.compile(
 def recognise(data: bytes) -> Other | None:
     """Name the protocol of the first bytes of an answer; None for one that is not known here."""
     if TLS_RECORD.match(data):
-        return Other("TLS", "", is_tls=True)
+        return Other("TLS", "", may_be_tls=True)
     for pattern, name in KNOWN:
         if re.match(pattern, data):
-            return Other(name, _first_line(data), is_tls=MEANT_FOR_TLS.match(data) is not None)
+            return Other(name, _first_line(data), may_be_tls=name == "HTTP/1.1")
     return None
 
 

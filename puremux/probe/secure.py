@@ -173,9 +173,10 @@ def _refused_certificate(way: Way, tls: Tls, timeout: float, words: tuple[str, s
             certificate: Mapping[str, Any] = sock.getpeercert() or {}
     except (OSError, TransportError, ValueError):
         certificate = {}  # OpenSSL finds more than trust wanting in it
-    about = f"; it is {_in_words(certificate)}" if certificate else ""
+    # What it is for is told in any case.
+    says = f"{words[0].partition(' but for ')[0]}; it is {_in_words(certificate)}" if certificate else words[0]
     details = {"sha256": hashlib.sha256(der).hexdigest(), **_as_details(certificate)}
-    return failed("certificate", words[0] + about, words[1], **details)
+    return failed("certificate", says, words[1], **details)
 
 
 def _certificate_finding(certificate: Mapping[str, Any]) -> Finding:

@@ -100,20 +100,18 @@ def _answered(service: Service, answer: Answer, details: dict[str, object]) -> F
 
 
 def verdict(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Whether an OpenCensus exporter has come to the right place."""
-    served = [finding.step for finding in findings if finding.mark is Mark.FOUND]
-    kinds = [name for name in (TRACES, METRICS) if name in served]
-    if kinds:
-        yield found("verdict", " and ".join(kinds) + " can be sent here")
-    elif OTLP_TRACES in served or OTLP_METRICS in served:
-        yield failed(
-            "verdict",
-            "this is an OTLP port, which takes OpenTelemetry's messages and not OpenCensus's",
-            "Send to the port of the OpenCensus receiver: 55678, unless the agent's configuration says otherwise.",
-        )
-    else:
-        yield failed(
-            "verdict",
-            "a gRPC server answers, and it has no service of an OpenCensus Agent",
-            "Correct the port: an agent listens at 55678, unless its configuration says otherwise.",
-        )
+    """Whether an OpenCensus exporter has come to the right place; nothing where that could not be seen."""
+    marks = {finding.step: finding.mark for finding in findings}
+    served = [kind for kind, name in (("traces", TRACES), ("metrics", METRICS)) if marks.get(name) is Mark.FOUND]
+    if served and Mark.FAILED in marks.values():
+        yield left_out("verdict", f"{WORDS.format(' and '.join(served))}, once what failed above is right")
+    elif served:
+        yield found("verdict", WORDS.format(" and ".join(served)))
+    elif Mark.FOUND in (marks.get(OTLP_TRACES), marks.get(OTLP_METRICS)):
+        yield failed("verdict", "this is an OTLP port: it takes OpenTelemetry's messages, not OpenCensus's", OTHER_PORT)
+    elif marks.get(TRACES) is marks.get(METRICS) is Mark.LEFT_OUT:
+        yield failed("verdict", "a gRPC server answers, and it has no service of an OpenCensus Agent", OTHER_PORT)
+
+
+WORDS = "OpenCensus {} can be sent here"
+OTHER_PORT = "Send to the port of an OpenCensus receiver: 55678, unless the agent's configuration says otherwise."
