@@ -18,7 +18,7 @@ from .reach import Way, find_way, milliseconds
 from .recognise import Other, recognise
 from .secure import Tls, own_context, secure
 from .sentences import advise
-from .services import SERVICES, judge, verdict
+from .services import judge, services, verdict
 
 __all__ = ["Options", "probe"]
 
@@ -220,11 +220,11 @@ class _Look:
 
     def _ask(self, conversation: Conversation) -> Iterator[Finding]:
         at_once = conversation.wait_for_acknowledgement(min(AT_ONCE, self._options.timeout))
-        for service in SERVICES:
+        for service in services():
             if not conversation.takes_calls:
                 yield self._left(conversation)
                 return
-            finding = judge(service, conversation.call(service.path, service.request(), self._options.timeout))
+            finding = judge(service, conversation.call(service.path, service.request, self._options.timeout))
             yield finding
             if "status" not in finding.details:
                 break  # the others would not answer either, and each would take its time

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Callable
 
 from ..exporter.identity import Identity
 from ..proto import health_pb2, metrics_service_pb2, trace_service_pb2
@@ -20,7 +19,7 @@ from .conversation import Answer
 from .findings import Finding, Mark, failed, found, left_out, printable
 from .reach import milliseconds
 
-__all__ = ["SERVICES", "Service", "judge", "verdict"]
+__all__ = ["Service", "judge", "services", "verdict"]
 
 OTLP = "/opentelemetry.proto.collector.{0}.v1.{1}Service/Export"
 
@@ -31,7 +30,7 @@ class Service:
 
     name: str
     path: str
-    request: Callable[[], bytes]
+    request: bytes
 
 
 def _node() -> bytes:
@@ -45,14 +44,19 @@ TRACES, METRICS, CONFIG = "OpenCensus traces", "OpenCensus metrics", "OpenCensus
 OTLP_TRACES, OTLP_METRICS = "OTLP traces", "OTLP metrics"
 HEALTH = "health"
 
-SERVICES = (
-    Service(TRACES, trace_service_pb2.TRACE_SERVICE_EXPORT_PATH, _node),
-    Service(METRICS, metrics_service_pb2.METRICS_SERVICE_EXPORT_PATH, _node),
-    Service(CONFIG, trace_service_pb2.TRACE_SERVICE_CONFIG_PATH, _node),
-    Service(HEALTH, health_pb2.HEALTH_CHECK_PATH, bytes),
-    Service(OTLP_TRACES, OTLP.format("trace", "Trace"), bytes),
-    Service(OTLP_METRICS, OTLP.format("metrics", "Metrics"), bytes),
-)
+
+def services() -> tuple[Service, ...]:
+    """What to ask, in this order; whoever is asked hears of one client."""
+    node = _node()
+    return (
+        Service(TRACES, trace_service_pb2.TRACE_SERVICE_EXPORT_PATH, node),
+        Service(METRICS, metrics_service_pb2.METRICS_SERVICE_EXPORT_PATH, node),
+        Service(CONFIG, trace_service_pb2.TRACE_SERVICE_CONFIG_PATH, node),
+        Service(HEALTH, health_pb2.HEALTH_CHECK_PATH, b""),
+        Service(OTLP_TRACES, OTLP.format("trace", "Trace"), b""),
+        Service(OTLP_METRICS, OTLP.format("metrics", "Metrics"), b""),
+    )
+
 
 ADVICE: Mapping[StatusCode, str] = {
     StatusCode.UNAVAILABLE: "Start what is behind the proxy, or look into the log of either.",

@@ -17,12 +17,12 @@ from puremux.probe.findings import Finding, Mark, can_export, failed, found, lef
 from puremux.probe.recognise import recognise
 from puremux.probe.render import renderer
 from puremux.probe.sentences import IN_OPTIONS, advise
-from puremux.probe.services import CONFIG, HEALTH, METRICS, OTLP_TRACES, SERVICES, TRACES, judge, verdict
+from puremux.probe.services import CONFIG, HEALTH, METRICS, OTLP_TRACES, TRACES, judge, services, verdict
 from puremux.proto import health_pb2, trace_service_pb2
 from puremux.protocol.events import CallEnded
 from puremux.status import StatusCode
 
-SERVICE = {service.name: service for service in SERVICES}
+SERVICE = {service.name: service for service in services()}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_an_answer_says(service: str, answer: Answer, mark: Mark, words: st
 
 @pytest.mark.parametrize("name", [TRACES, METRICS, CONFIG])
 def test_what_is_asked_leaves_a_node_and_nothing_else(name: str) -> None:
-    request = trace_service_pb2.ExportTraceServiceRequest.FromString(SERVICE[name].request())
+    request = trace_service_pb2.ExportTraceServiceRequest.FromString(SERVICE[name].request)
     assert request.node.service_info.name == "puremux-probe"
     assert [field.name for field, _ in request.ListFields()] == ["node"]
 
