@@ -72,6 +72,8 @@ class GoAway:
 class LateData:
     """A DATA frame of a call that is over; its bytes are dropped, but its peer must get their credit back."""
 
+    stream_id: int
+
     size: int
     """Flow-controlled bytes, padding included."""
 
@@ -226,13 +228,13 @@ class FrameGate:
             if kind != SETTINGS or flags & ACK or stream_id:
                 self._refuse_greeting()
             self._seen_settings = True
-        self._check_length(length, kind, head)
+        self._check_length(length, kind, flags, head)
         self._check_stream(kind, stream_id)
         self._check_block(length, kind, flags, stream_id)
         self._left = length
         if kind == DATA and self._is_over(stream_id):
             self._keep = False
-            return LateData(length)
+            return LateData(stream_id, length)
         self._keep = kind <= CONTINUATION and kind not in (PRIORITY, GOAWAY)
         self._charge(length, kind)
         if kind == GOAWAY:
@@ -248,7 +250,7 @@ class FrameGate:
             last_stream_id, error_code = struct.unpack_from(">II", frame)
             yield GoAway(last_stream_id & 0x7FFFFFFF, error_code, bytes(frame[8:]))
 
-    def _check_length(self, length: int, kind: int, head: bytes) -> None:
+    def _check_length(self, length: int, kind: int, flags: int, head: bytes) -> None:
         if length > self._limits.max_frame_size:
             if head[:5] == b"HTTP/":  # as some servers do in the middle of a connection
                 raise RemoteProtocolError(f"the {self._peer} went over to HTTP/1: it sent {head!r}")
@@ -258,6 +260,9 @@ class FrameGate:
             )
         if kind == PRIORITY and length != 5:
             raise RemoteProtocolError("a PRIORITY frame is not 5 bytes long", ErrorCodes.FRAME_SIZE_ERROR)
+        if kind == SETTINGS and flags & ACK and length:
+            sentence = "an acknowledgement of SETTINGS has a payload (RFC 9113 §6.5)"
+            raise RemoteProtocolError(sentence, ErrorCodes.FRAME_SIZE_ERROR)
         if kind == GOAWAY and length < 8:
             raise RemoteProtocolError("a GOAWAY frame is shorter than 8 bytes", ErrorCodes.FRAME_SIZE_ERROR)
 

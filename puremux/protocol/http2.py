@@ -1,7 +1,8 @@
 """h2 as this project uses it: set up once, and kept from what would hurt.
 
-Floor 2, protocol: no I/O.  Imports guard, h2, hpack and hyperframe (which comes with h2).
-Spec: RFC 9113 §5.1.2 (concurrency), §6.5 (SETTINGS), §6.8 (GOAWAY), §6.9.2 (the first window); RFC 7541 (HPACK).
+Floor 2, protocol: no I/O.  Imports errors, guard, h2, hpack and hyperframe (which comes with h2).
+Spec: RFC 9113 §4.3 (header blocks), §5.1.2 (concurrency), §6.5 (SETTINGS), §6.8 (GOAWAY), §6.9.2 (the first window),
+§8.1.1 (malformed messages); RFC 7541 (HPACK).
 """
 
 from __future__ import annotations
@@ -12,14 +13,20 @@ from typing import Any
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import Event
+from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError
 from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
-from hpack import Encoder, HeaderTuple
-from hyperframe.frame import FRAMES, Frame, GoAwayFrame
+from h2.stream import H2Stream, StreamClosedBy, StreamState
+from hpack import Decoder, Encoder, HeaderTuple
+from hpack.exceptions import HPACKError, OversizedHeaderListError
+from hyperframe.frame import FRAMES, Frame, GoAwayFrame, HeadersFrame, RstStreamFrame
 
+from ..errors import RemoteProtocolError
 from .guard import Limits
 
-__all__ = ["FIRST_WINDOW", "Http2"]
+__all__ = ["FIRST_WINDOW", "Http2", "Malformed"]
 
 KNOWN_SETTINGS = frozenset(int(code) for code in SettingCodes)
 MAX_ENCODER_TABLE = 4_096  # a peer may offer a header table of 4 GiB; ours stays small
@@ -66,7 +73,7 @@ class Http2(H2Connection):
         elif max_concurrent_streams is not None:
             values[SettingCodes.MAX_CONCURRENT_STREAMS] = max_concurrent_streams
         self.local_settings = Settings(client=client_side, initial_values=values)
-        self.decoder.max_header_list_size = limits.max_header_list_size * DECODED_HEADERS
+        self.decoder = _BlockDecoder(max_header_list_size=limits.max_header_list_size * DECODED_HEADERS)
         self.encoder = _BlockEncoder()
         self.incoming_buffer = _BriefFrames(server=not client_side)
         self._frame_dispatch_table.update(
@@ -117,6 +124,20 @@ class Http2(H2Connection):
         data = debug.encode("utf-8", "replace")[:MAX_DEBUG]
         self.send_frame(GoAwayFrame(0, last_stream_id=last_stream_id, error_code=error_code, additional_data=data))
 
+    def refuse_closed(self, stream_id: int) -> None:
+        """Answer a frame on a stream that the peer itself has closed (RFC 9113 §5.1); ignore it where we did."""
+        if self._stream_closed_by(stream_id) in CLOSED_BY_PEER:
+            self.send_frame(RstStreamFrame(stream_id, error_code=ErrorCodes.STREAM_CLOSED))
+
+    def _begin_new_stream(self, stream_id: int, allowed_ids: Any) -> H2Stream:
+        stream = super()._begin_new_stream(stream_id, allowed_ids)
+        stream.__class__ = _Stream
+        return stream
+
+    def _receive_headers_frame(self, frame: HeadersFrame) -> Any:
+        frame.flags.discard("PRIORITY")  # priorities say nothing any more (RFC 9113 §5.3.2)
+        return super()._receive_headers_frame(frame)
+
     def tame_settings(self) -> None:
         """After the peer's SETTINGS: keep our header table small, and keep nothing that we do not know."""
         encoder = self.encoder
@@ -126,6 +147,63 @@ class Http2(H2Connection):
         encoder.header_table.resized = bool(encoder.table_size_changes)
         for code in [each for each in self.remote_settings if int(each) not in KNOWN_SETTINGS]:
             del self.remote_settings[code]
+
+
+class Malformed(Event):
+    """A stream has brought a malformed message, and is to be reset (RFC 9113 §8.1.1)."""
+
+    def __init__(self, stream_id: int, reason: str, size: int) -> None:
+        self.stream_id = stream_id
+        self.reason = reason
+        self.size = size
+        """Flow-controlled bytes that it came with."""
+
+
+class _Stream(H2Stream):
+    """A stream whose malformed messages are its own fault, where h2 would end the connection for them."""
+
+    def receive_headers(self, headers: Any, end_stream: bool, header_encoding: Any) -> Any:
+        """Take headers, or trailers; these have no content-length of their own."""
+        expected, before = self._expected_content_length, self.state_machine.state
+        try:
+            taken = super().receive_headers(headers, end_stream, header_encoding)
+            if self._expected_content_length is None:
+                self._expected_content_length = expected
+            self._track_content_length(0, end_stream)
+        except StreamClosedError:
+            raise
+        except ProtocolError as error:
+            return self._malformed(error, before, 0)
+        return taken
+
+    def receive_data(self, data: bytes, end_stream: bool, flow_control_len: int) -> Any:
+        """Take the payload of a DATA frame."""
+        before = self.state_machine.state
+        try:
+            return super().receive_data(data, end_stream, flow_control_len)
+        except (StreamClosedError, FlowControlError):
+            raise
+        except ProtocolError as error:
+            return self._malformed(error, before, flow_control_len)
+
+    def _malformed(self, error: ProtocolError, state: StreamState, size: int) -> tuple[list[Frame], list[Event]]:
+        # h2 has closed the stream in its own books, and the peer has yet to hear of it.
+        self.state_machine.state = StreamState.OPEN if state is StreamState.IDLE else state
+        return [], [Malformed(self.stream_id, str(error), size)]
+
+
+class _BlockDecoder(Decoder):
+    """HPACK whose errors carry their own code, where h2 makes one of all that is wrong."""
+
+    def decode(self, data: bytes, raw: bool = False) -> Any:
+        """Read a header block."""
+        try:
+            return super().decode(data, raw)
+        except OversizedHeaderListError:
+            raise
+        except (HPACKError, IndexError, TypeError) as error:
+            sentence = "a header block cannot be decompressed (RFC 9113 §4.3)"
+            raise RemoteProtocolError(sentence, ErrorCodes.COMPRESSION_ERROR) from error
 
 
 class _BlockEncoder(Encoder):
@@ -182,5 +260,9 @@ class _BriefFrames(FrameBuffer):
         frame.__class__ = BRIEF.get(type(frame), type(frame))
         return frame
 
+
+CLOSED_BY_PEER = frozenset(
+    {StreamClosedBy.RECV_END_STREAM, StreamClosedBy.SEND_END_STREAM, StreamClosedBy.RECV_RST_STREAM}
+)  # the second: both ends have ended it, ours as the last
 
 BRIEF = {kind: type(kind.__name__, (kind,), {"__repr__": object.__repr__}) for kind in FRAMES.values()}

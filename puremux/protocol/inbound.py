@@ -28,7 +28,7 @@ from .events import (
 )
 from .flow import Outbox
 from .guard import Budget, FrameGate, GoAway, LateData, Limits
-from .http2 import Http2
+from .http2 import Http2, Malformed
 from .stream import ClientCall, ServerCall
 from .window import Growth, Inflow
 
@@ -215,6 +215,19 @@ class Inbound:
             self._late -= frame.size
         else:
             self._budget.spend("late DATA")
+            self._h2.refuse_closed(frame.stream_id)
+
+    def _receive_informational(self, event: h2.events.InformationalResponseReceived) -> list[Event]:
+        call = self._calls.get(event.stream_id)
+        return [] if call is None else self._settle(call, call.receive_informational(event.headers))
+
+    def _receive_malformed(self, event: Malformed) -> list[Event]:
+        call = self._calls.get(event.stream_id)
+        if call is None:
+            self._reset_stream(event.stream_id, ErrorCodes.PROTOCOL_ERROR)
+            return []
+        self._account(call, event.size, [])
+        return self._settle(call, call.receive_malformed(event.reason))
 
     def _receive_window_update(self, event: h2.events.WindowUpdated) -> list[Event]:
         self._outbox.window_opened(event.stream_id or 0)
@@ -332,6 +345,8 @@ HANDLERS: Mapping[type, Callable[[Inbound, Any], list[Event]]] = {
     h2.events.RequestReceived: Inbound._receive_request,
     h2.events.ResponseReceived: Inbound._receive_headers,
     h2.events.TrailersReceived: Inbound._receive_headers,
+    h2.events.InformationalResponseReceived: Inbound._receive_informational,
+    Malformed: Inbound._receive_malformed,
     h2.events.DataReceived: Inbound._receive_data,
     h2.events.WindowUpdated: Inbound._receive_window_update,
     h2.events.StreamReset: Inbound._receive_reset,

@@ -26,6 +26,7 @@ from .metadata import (
     decode_timeout,
     header,
     is_grpc_content_type,
+    list_size,
     response_headers,
     trailers,
 )
@@ -182,6 +183,23 @@ class _Call:
         """Take the verdict of our own HTTP/2, which has reset the stream already."""
         return self.stop(StatusCode.INTERNAL, f"the peer broke HTTP/2 on the stream: {_error_name(error_code)}")
 
+    def receive_malformed(self, reason: str) -> list[Event]:
+        """Take what breaks the rules of HTTP/2 for a message (RFC 9113 §8.1.1); only this stream has to end."""
+        if self.has_ended:
+            return []
+        self.reset_code = int(ErrorCodes.PROTOCOL_ERROR)
+        return self.stop(StatusCode.INTERNAL, f"the peer broke HTTP/2 on the stream: {reason}")
+
+    def receive_informational(self, headers: HeaderList) -> list[Event]:
+        """Take headers that come before the answer, such as those of status 103; they mean nothing to gRPC."""
+        try:
+            check_fields(headers, RESPONSE_PSEUDO)
+            if _http_status(headers) == 101:
+                raise RemoteProtocolError("HTTP/2 knows no status 101 (RFC 9113 §8.6)")
+        except RemoteProtocolError as error:
+            return self.receive_malformed(error.message)
+        return []
+
     def stop(self, code: StatusCode, details: str, *, unprocessed: bool = False) -> list[Event]:
         """End the call for a reason that lies outside its stream, or that the peer gave."""
         if self.has_ended:
@@ -195,7 +213,7 @@ class _Call:
         return self.stop(code, details)
 
     def _headers_are_too_large(self, headers: HeaderList) -> bool:
-        return sum(len(name) + len(value) + 32 for name, value in headers) > self._max_header_list
+        return list_size(headers) > self._max_header_list
 
     def _end(self, step: Step, ended: CallEnded) -> list[Event]:
         self._take(step)
@@ -305,15 +323,22 @@ class ServerCall(_Call):
     is_answered = False
 
     def receive_headers(self, headers: HeaderList, end_stream: bool) -> list[Event]:
-        """Take HEADERS: the request.  A client has no trailers to send; they are ignored."""
+        """Take HEADERS: the request.  A client has no trailers to send; they are ignored if they are well-formed."""
         if self.receiving is not Receiving.IDLE:
-            return self.receive_end() if end_stream else []
+            return self._receive_trailers(headers)
         request = self._read_request(headers)
         if request is None:
             self.stop(StatusCode.INTERNAL, "")  # told to nobody: the application has not heard of the call
             return []
         self._take(Step.HEADERS)
         return [request, *(self.receive_end() if end_stream else [])]
+
+    def _receive_trailers(self, headers: HeaderList) -> list[Event]:
+        try:
+            check_fields(headers, ())
+        except RemoteProtocolError as error:
+            return self.receive_malformed(error.message)
+        return self.receive_end()
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the payload of a DATA frame; once our status is on its way nobody waits for it any more."""
@@ -344,8 +369,10 @@ class ServerCall(_Call):
         path = header(headers, b":path")
         try:
             check_fields(headers, REQUEST_PSEUDO)
-            if path is None:
-                raise RemoteProtocolError("the request has no :path")
+            if not path or any(header(headers, name) is None for name in (b":method", b":scheme")):
+                raise RemoteProtocolError("the request lacks a pseudo-header (RFC 9113 §8.3.1)")
+            if header(headers, b"te") not in (None, b"trailers"):
+                raise RemoteProtocolError("the request's te is not trailers (RFC 9113 §8.2.2)")
         except RemoteProtocolError:
             self.reset_code = int(ErrorCodes.PROTOCOL_ERROR)
             return None

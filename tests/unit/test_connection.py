@@ -37,7 +37,7 @@ from puremux.protocol.events import (
 )
 from puremux.protocol.framing import frame_message
 from puremux.protocol.guard import Limits
-from puremux.protocol.metadata import request_headers, trailers
+from puremux.protocol.metadata import HeaderList, request_headers, trailers
 from puremux.status import StatusCode
 from tests.unit.peers import (
     ACK,
@@ -495,6 +495,12 @@ def test_hundreds_of_calls_leave_nothing_behind() -> None:
 # A server made by hand
 
 
+def with_length(server: ByHand, length: bytes) -> list[Frame]:
+    """A whole answer of seven bytes that says it has another length."""
+    answer = [*OK, (b"content-length", length)]
+    return [server.headers(1, answer), data(1, HI), server.headers(1, STATUS_OK, end=True)]
+
+
 def in_pieces(headers: HeadersFrame) -> list[bytes]:
     """A header block of one byte a frame."""
     first, *rest = [headers.data[at : at + 1] for at in range(len(headers.data))]
@@ -550,6 +556,22 @@ ANSWERS = [
     pytest.param(lambda s: [s.headers(1, OK), data(1, message(b"hi", 2))], "INTERNAL", id="unknown message flags"),
     pytest.param(lambda s: [GoAwayFrame(0, 0, 0)], "UNAVAILABLE", id="GOAWAY below the call"),
     pytest.param(lambda s: [WindowUpdateFrame(1, 2**31 - 1)], "INTERNAL", id="window overflow of the stream"),
+    pytest.param(lambda s: [s.headers(1, OK), s.headers(1, STATUS_OK)], "INTERNAL", id="trailers that do not end it"),
+    pytest.param(lambda s: [s.headers(1, OK), s.headers(1, OK)], "INTERNAL", id="headers twice"),
+    pytest.param(lambda s: [data(1, HI)], "INTERNAL", id="DATA before HEADERS"),
+    pytest.param(lambda s: [s.headers(1, [(b":status", b"103")], end=True)], "INTERNAL", id="103 ends the stream"),
+    pytest.param(lambda s: [s.headers(1, OK), s.headers(1, [(b":status", b"103")])], "INTERNAL", id="103 too late"),
+    pytest.param(lambda s: [s.headers(1, [(b":status", b"101")])], "INTERNAL", id="101"),
+    pytest.param(lambda s: [s.headers(1, [(b":status", b"103"), (b"A", b"")])], "INTERNAL", id="a malformed 103"),
+    pytest.param(lambda s: with_length(s, b"seven"), "INTERNAL", id="content-length of letters"),
+    pytest.param(lambda s: with_length(s, b"3"), "INTERNAL", id="content-length too small"),
+    pytest.param(lambda s: with_length(s, b"9"), "INTERNAL", id="content-length too large"),
+    pytest.param(lambda s: with_length(s, b"7"), "OK", id="content-length right"),
+    pytest.param(
+        lambda s: [raw(HEADERS, 1, b"\0\0\0\1\x10" + s.headers(1, [*OK, *STATUS_OK]).data, 0x25)],
+        "OK",
+        id="headers with a priority, of their own stream",
+    ),
     pytest.param(lambda s: in_pieces(s.headers(1, [*OK, *STATUS_OK], end=True)), "OK", id="headers in many pieces"),
 ]
 
@@ -673,7 +695,7 @@ FATAL = [
     pytest.param([SettingsFrame(0, settings={SettingCodes.INITIAL_WINDOW_SIZE: 2**31})], 3, id="a window of 2 GiB"),
     pytest.param([SettingsFrame(0, settings={SettingCodes.MAX_FRAME_SIZE: 1})], 1, id="frames of one byte"),
     pytest.param([raw(SETTINGS, 0, b"12345")], 6, id="SETTINGS of 5 bytes"),
-    pytest.param([raw(SETTINGS, 0, bytes(6), ACK)], 1, id="an acknowledgement with settings"),
+    pytest.param([raw(SETTINGS, 0, bytes(6), ACK)], 6, id="an acknowledgement with settings"),
     pytest.param([WindowUpdateFrame(0, 2**31 - 1)], 3, id="window overflow of the connection"),
     pytest.param([raw(WINDOW_UPDATE, 0, bytes(4))], 1, id="a window increment of 0"),
     pytest.param([WindowUpdateFrame(99, 1)], 1, id="WINDOW_UPDATE on an idle stream"),
@@ -685,8 +707,8 @@ FATAL = [
     pytest.param([raw(DATA, 1, bytes(16_385))], 6, id="a frame too large"),
     pytest.param([HeadersFrame(2, b"\x88", flags=["END_HEADERS"])], 1, id="HEADERS on a stream of the server's"),
     pytest.param([HeadersFrame(99, b"\x88", flags=["END_HEADERS"])], 1, id="HEADERS on an idle stream"),
-    pytest.param([HeadersFrame(1, b"\xff" * 9, flags=["END_HEADERS"])], 1, id="HEADERS that are not HPACK"),
-    pytest.param([HeadersFrame(1, b"\x3f\xe1\xff\x03", flags=["END_HEADERS"])], 1, id="a header table too large"),
+    pytest.param([HeadersFrame(1, b"\xff" * 9, flags=["END_HEADERS"])], 9, id="HEADERS that are not HPACK"),
+    pytest.param([HeadersFrame(1, b"\x3f\xe1\xff\x03", flags=["END_HEADERS"])], 9, id="a header table too large"),
     pytest.param([HeadersFrame(1, b"\x88"), data(1, b"x")], 1, id="a header block interrupted"),
     pytest.param([raw(CONTINUATION, 1, b"", END_HEADERS)], 1, id="CONTINUATION of nothing"),
     pytest.param([PushPromiseFrame(1, 2, b"\x82\x87\x84", flags=["END_HEADERS"])], 1, id="PUSH_PROMISE"),
@@ -956,7 +978,6 @@ def test_a_client_that_is_answered_may_go_on_for_ever() -> None:
         pytest.param(lambda c: [c.headers(2, REQUEST)], 1, id="an even stream"),
         pytest.param(lambda c: [c.headers(5, REQUEST), c.headers(3, REQUEST)], 1, id="a stream id too low"),
         pytest.param(lambda c: [PushPromiseFrame(1, 2, b"", flags=["END_HEADERS"])], 1, id="PUSH_PROMISE"),
-        pytest.param(lambda c: [c.headers(1, [(b":status", b"100")])], 1, id="an informational request"),
         pytest.param(lambda c: [SettingsFrame(0, settings={SettingCodes.ENABLE_PUSH: 2})], 1, id="illegal settings"),
     ],
 )
@@ -965,6 +986,57 @@ def test_a_client_that_breaks_http2(wire, code: int) -> None:
     client.send(*wire(client))
     assert connection_end(client.events).error_code == code
     assert client.goaways() == [code]
+
+
+def without(name: bytes, *more: tuple[bytes, bytes]) -> HeaderList:
+    return [*(each for each in REQUEST if each[0] != name), *more]
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        pytest.param(lambda c: [c.headers(1, [(b":status", b"100")])], id="an informational request"),
+        pytest.param(lambda c: [c.headers(1, without(b":method"))], id="no :method"),
+        pytest.param(lambda c: [c.headers(1, without(b":scheme"))], id="no :scheme"),
+        pytest.param(lambda c: [c.headers(1, without(b":path"))], id="no :path"),
+        pytest.param(lambda c: [c.headers(1, [(b":path", b""), *without(b":path")])], id="an empty :path"),
+        pytest.param(lambda c: [c.headers(1, without(b"te", (b"te", b"gzip")))], id="te: gzip"),
+        pytest.param(lambda c: [c.headers(1, [*REQUEST, (b"content-length", b"x")])], id="content-length of letters"),
+        pytest.param(
+            lambda c: [c.headers(1, [*REQUEST, (b"content-length", b"3")]), data(1, HI)], id="content-length too small"
+        ),
+        pytest.param(
+            lambda c: [c.headers(1, [*REQUEST, (b"content-length", b"9")]), data(1, HI, end=True)],
+            id="content-length too large",
+        ),
+        pytest.param(lambda c: [c.headers(1, REQUEST), c.headers(1, [(b"a", b"b")])], id="trailers that do not end"),
+        pytest.param(
+            lambda c: [c.headers(1, REQUEST), c.headers(1, [(b":path", b"/")], end=True)], id="a :path in trailers"
+        ),
+    ],
+)
+def test_a_malformed_request_resets_its_stream_and_no_other(wire) -> None:
+    client = ByHand(client_side=False)
+    client.send(*wire(client))
+    assert client.resets() == [(1, ErrorCodes.PROTOCOL_ERROR)] and client.goaways() == []
+    if of_kind(client.events, RequestReceived):
+        assert end_of(client.events).code is StatusCode.INTERNAL
+    assert of_kind(client.send(client.headers(3, REQUEST)), RequestReceived)
+    assert client.ours.calls == 1
+
+
+def test_trailers_of_a_client_are_ignored() -> None:
+    client = ByHand(client_side=False)
+    events = client.send(client.headers(1, REQUEST), data(1, HI), client.headers(1, [(b"a", b"b")], end=True))
+    assert events[1:] == [MessageReceived(1, b"hi"), HalfClosed(1)]
+
+
+def test_data_on_a_stream_that_both_ends_have_ended_is_answered_by_its_code() -> None:
+    client = ByHand(client_side=False)
+    client.send(client.headers(1, REQUEST, end=True))
+    client.ours.send_trailers(1, StatusCode.OK)
+    client.send(data(1, HI))
+    assert client.resets() == [(1, ErrorCodes.STREAM_CLOSED)]
 
 
 def test_frames_of_a_client_behind_its_end_reset_the_call() -> None:

@@ -67,8 +67,8 @@ PASSING = [
     pytest.param(raw(0xBE, 1, b"what?") + raw(0xFF), b"", [], id="unknown frames are dropped"),
     pytest.param(raw(GOAWAY, 0, GOAWAY_BODY), b"", [GoAway(7, 11, b"too_many_pings")], id="GOAWAY"),
     pytest.param(raw(GOAWAY, 0, bytes(8)) * 2, b"", [GoAway(0, 0, b"")] * 2, id="GOAWAY twice"),
-    pytest.param(raw(DATA, OVER, b"hello") + raw(DATA, 1, b"a"), raw(DATA, 1, b"a"), [LateData(5)], id="late DATA"),
-    pytest.param(raw(DATA, OVER), b"", [LateData(0)], id="late and empty DATA"),
+    pytest.param(raw(DATA, OVER, b"hello") + raw(DATA, 1), raw(DATA, 1), [LateData(OVER, 5)], id="late DATA"),
+    pytest.param(raw(DATA, OVER), b"", [LateData(OVER, 0)], id="late and empty DATA"),
     pytest.param(raw(HEADERS, OVER, b"h", END_HEADERS), raw(HEADERS, OVER, b"h", END_HEADERS), [], id="late HEADERS"),
     pytest.param(
         raw(WINDOW_UPDATE, 1 << 31 | 1, bytes(4)), raw(WINDOW_UPDATE, 1 << 31 | 1, bytes(4)), [], id="reserved bit"
