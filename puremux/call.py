@@ -60,25 +60,29 @@ class Call(CallBase):
         self._waiting_to_send = 0
         self._waiting_for_headers = 0
 
-    def send(self, payload: bytes, *, end: bool = False, wait: bool = True) -> None:
+    def send(self, payload: bytes, *, end: bool = False, wait: bool = True) -> bool:
         """Send one message; unless it is the last, wait while too many bytes wait for the server (flow control).
 
         Args:
             payload: the serialized message.
             end: half-close behind it, which saves a frame.
             wait: False to return at once, however many bytes wait already.
+        Returns:
+            False when the server has ended the call with OK: it wants no more messages.
         Raises:
             RpcError: the call is over, with a status other than OK.
-            LocalProtocolError: the call is half-closed already, or over with OK.
+            LocalProtocolError: the call was half-closed before.
+            TypeError: the payload is not bytes.
         Source: gRPC PROTOCOL-HTTP2.md, "Requests", Length-Prefixed-Message; RFC 9113 §5.2 for the wait.
         """
         with self._driver.lock:
-            if self.ended is None or self.ended.code is StatusCode.OK:
+            if self.ended is None or (self.ended.code is StatusCode.OK and self._half_closed):
                 self.send_message(payload, end=end)
                 if wait and not end and self.pending > HIGH_WATER:
                     self._wait_to_send()
             if self.ended is not None and self.ended.code is not StatusCode.OK:
                 raise self._error(self.ended)
+            return self.ended is None
 
     def _wait_to_send(self) -> None:
         self._waiting_to_send += 1

@@ -9,6 +9,7 @@ people and threads.  The exporter has its own, which never waits.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from .errors import LocalProtocolError, Metadata
@@ -20,10 +21,11 @@ from .protocol.metadata import check_path, encode_metadata
 from .status import StatusCode
 from .transport.driver import Driver, Timer
 
-__all__ = ["CallBase", "Caller", "Carrier"]
+__all__ = ["CallBase", "Caller", "Carrier", "as_bytes"]
 
 RETRY_BUFFER = 256 * 1024  # bytes of messages kept so that a call which no server took can be made again
 MAX_ATTEMPTS = 5  # for such a call
+MAX_LENGTH = 2**32 - 1  # bytes of a message that its prefix can say
 
 
 class Caller(Protocol):
@@ -82,7 +84,7 @@ class CallBase:
         compression: ``gzip``, ``deflate``, or None to send messages as they are.
         may_retry: make the call again when it is certain that no server's application saw it.
     Raises:
-        ValueError, TypeError: the path, the metadata or the compression cannot be sent.
+        ValueError, TypeError: the path, the metadata, the timeout or the compression cannot be sent.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class CallBase:
             raise ValueError(f"compression {compression!r} is not one of {', '.join(COMPRESSORS)}")
         self.path = path
         self.metadata = tuple(metadata)
-        self.timeout = timeout
+        self.timeout = _checked_timeout(timeout)
         self.wait_for_ready = wait_for_ready
         self.encoding = compression or "identity"
         self.ended: CallEnded | None = None
@@ -116,7 +118,7 @@ class CallBase:
         self._kept = 0
         self._half_closed = False
         self._began = self._driver.clock()
-        self._deadline = None if timeout is None else self._began + timeout
+        self._deadline = None if self.timeout is None else self._began + self.timeout
         self._timer: Timer | None = None
         check_path(path)
         encode_metadata(self.metadata)
@@ -140,14 +142,18 @@ class CallBase:
         """Send one message, or keep it until there is a connection.
 
         Args:
+            payload: the serialized message, anything like bytes.
             end: half-close behind it.
         Raises:
             LocalProtocolError: the call is over, or half-closed.
+            TypeError: the message is not bytes.
         """
+        payload = as_bytes(payload)
         if self.ended is not None or self._half_closed:
             raise LocalProtocolError("the call is over" if self.ended else "the call is half-closed already")
         limit = self._channel.max_send_message_length
-        if limit is not None and len(payload) > limit:
+        limit = MAX_LENGTH if limit is None else min(limit, MAX_LENGTH)
+        if len(payload) > limit:
             sentence = (
                 f"a message of {len(payload)} bytes is larger than the limit of {limit} (max_send_message_length)"
             )
@@ -202,6 +208,9 @@ class CallBase:
         self.session = session
         try:
             self._begin(session)
+        except LocalProtocolError as error:  # before a byte was made of it
+            self.end(StatusCode.RESOURCE_EXHAUSTED, error.message)
+            return
         except BaseException:  # Ctrl-C in the middle of it: HPACK's state is not what the server will take it for
             session.lose("a call was interrupted in the middle of a step")
             self.end(StatusCode.INTERNAL, "the call was interrupted while it was being sent")
@@ -294,3 +303,25 @@ class CallBase:
 
     def call_ended(self, ended: CallEnded) -> None:
         """The call is over; nothing follows."""
+
+
+def as_bytes(message: object) -> bytes:
+    """A message as bytes that nobody changes any more.
+
+    Raises:
+        TypeError: it is nothing like bytes.  (``bytes()`` alone would make five zeros of a 5.)
+    """
+    return message if type(message) is bytes else bytes(memoryview(message))  # type: ignore[arg-type]  # it raises
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
+    """Seconds until the deadline; None for endlessly many, as for no deadline."""
+    if timeout is None:
+        return None
+    try:
+        seconds = timeout + 0.0
+    except OverflowError:  # an int beyond all floats
+        seconds = math.inf if timeout > 0 else -math.inf
+    if math.isnan(seconds):
+        raise ValueError("timeout takes seconds, and NaN is none")
+    return None if seconds == math.inf else seconds

@@ -46,6 +46,7 @@ __all__ = ["Channel"]
 
 MAX_RECEIVE = 4 * 1024 * 1024  # bytes; grpcio's and grpc-go's default
 POLICIES = ("pick_first", "round_robin")
+GRPCIO_COMPRESSION = {0: "identity", 1: "deflate", 2: "gzip"}  # the numbers of grpc.Compression
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,16 @@ class Channel:
         tls: own certificates and trust, as an ``ssl.SSLContext``; ALPN is set on it.
         insecure: True for plaintext, False for TLS, None for plaintext to this machine only (loopback addresses and
             unix sockets) and TLS everywhere else.
-        compression: what messages are compressed with unless a call says otherwise: ``gzip``, ``deflate`` or None.
+        compression: what messages are compressed with unless a call says otherwise: ``gzip``, ``deflate``, a
+            ``grpc.Compression``, or None.
         max_receive_message_length: bytes; a larger message ends its call as RESOURCE_EXHAUSTED; None for no limit.
         max_send_message_length: the same for what is sent.
         authority: the virtual host to ask for, and to find in the certificate, instead of the address's.
         user_agent: put before puremux's own.
         metadata: sent with each call.
         keepalive: PINGs for connections that look idle; None sends none.
-        proxy: ``http://host:port`` of an HTTP CONNECT proxy; None to go by the environment, ``""`` for none.
+        proxy: ``http://host:port`` of an HTTP CONNECT proxy; None to go by the environment, whose proxies are for
+            addresses of other machines; ``""`` for none.
         policy: ``pick_first`` uses the first target that connects, ``round_robin`` all of them in turn.
         backoff: how long to wait between failed attempts.
         connect_timeout: seconds that one attempt may take, up to the server's SETTINGS.
@@ -109,7 +112,7 @@ class Channel:
         *,
         tls: ssl.SSLContext | None = None,
         insecure: bool | None = None,
-        compression: str | None = None,
+        compression: str | int | None = None,
         max_receive_message_length: int | None = MAX_RECEIVE,
         max_send_message_length: int | None = None,
         authority: str | None = None,
@@ -126,7 +129,7 @@ class Channel:
         default_port: int = 443,
     ) -> None:
         agent = f"{user_agent} puremux/{__version__}" if user_agent else f"puremux/{__version__}"
-        self._settings = _Settings(tuple(metadata), compression, policy, agent, connect_timeout)
+        self._settings = _Settings(tuple(metadata), _compression(compression), policy, agent, connect_timeout)
         addresses = [parse_address(each, default_port) for each in ([target] if isinstance(target, str) else target)]
         if not addresses:
             raise ValueError("a channel needs at least one target")
@@ -177,7 +180,7 @@ class Channel:
         metadata: Metadata = (),
         timeout: float | None = None,
         wait_for_ready: bool = False,
-        compression: str | None = None,
+        compression: str | int | None = None,
     ) -> Call:
         """Open a call of any shape, to send and receive bytes on.
 
@@ -200,7 +203,7 @@ class Channel:
             metadata=(*self._settings.metadata, *metadata),
             timeout=timeout,
             wait_for_ready=wait_for_ready,
-            compression=compression or self._settings.compression,
+            compression=self._settings.compression if compression is None else _compression(compression),
             one_response=one_response,
         )
         with self.driver.lock:
@@ -429,18 +432,19 @@ class _PeerOptions:
 
     def target(self, address: Address) -> Target:
         """What an address means with these options."""
-        plaintext = self.insecure if self.insecure is not None else self.tls is None and address.is_local
+        route = proxy_for(address, os.environ, self.proxy)
+        is_local = address.is_local and route is None  # what a proxy calls localhost is another machine
+        plaintext = self.insecure if self.insecure is not None else self.tls is None and is_local
         if plaintext and self.tls is not None:
             raise ValueError("insecure=True means plaintext, which leaves no use for tls=")
         context = None if plaintext else client_context(self.tls)
         server_name = parse_address(self.authority).host if self.authority else None
-        route = proxy_for(address, os.environ, self.proxy)
         peer = Peer(
             name=str(address),
             dial=lambda until: dial(
                 address, tls=context, proxy=route, until=until, server_name=server_name, clock=self.clock
             ),
-            authority=self.authority or address.authority,
+            authority=self.authority.encode("idna").decode("ascii") if self.authority else address.authority,
             scheme="http" if plaintext else "https",
             user_agent=self.user_agent,
             max_receive_message_length=self.max_receive_message_length,
@@ -452,6 +456,11 @@ class _PeerOptions:
                 [endpoint], address, tls=context, until=until, server_name=server_name, clock=self.clock
             ),
         )
+
+
+def _compression(named: str | int | None) -> str | None:
+    """A compression by our word for it, or by grpcio's number."""
+    return GRPCIO_COMPRESSION.get(named, str(named)) if isinstance(named, int) else named
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:

@@ -23,7 +23,7 @@ Floor 1, words: imports status only.  Errors hold plain values, so they pickle a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Union
+from typing import Callable, NamedTuple, Union
 
 from .status import StatusCode, StatusDetail, details_from_wire
 
@@ -35,6 +35,7 @@ __all__ = [
     "LocalProtocolError",
     "MessageError",
     "Metadata",
+    "Metadatum",
     "ProtocolError",
     "ProxyError",
     "PuremuxError",
@@ -47,6 +48,16 @@ __all__ = [
 
 Metadata = Sequence[tuple[str, Union[str, bytes]]]
 """Pairs of a lower-case key and a value; the value is ``bytes`` where the key ends in ``-bin``, else ``str``."""
+
+
+class Metadatum(NamedTuple):
+    """One pair of received metadata; it equals the plain tuple."""
+
+    key: str
+    """In lower case."""
+
+    value: str | bytes
+    """Bytes where the key ends in ``-bin``."""
 
 
 class PuremuxError(Exception):
@@ -165,6 +176,27 @@ class RpcError(PuremuxError):
 
     def __str__(self) -> str:
         return f"{self.code().name}: {self.details()}" if self.details() else self.code().name
+
+    # What else grpc.Call has; the call is over
+
+    def debug_error_string(self) -> str:
+        """The same as ``str()``: there is nothing to tell behind it."""
+        return str(self)
+
+    def is_active(self) -> bool:
+        """False."""
+        return False
+
+    def time_remaining(self) -> None:
+        """None: there is nothing left to wait for."""
+
+    def cancel(self) -> bool:
+        """Do nothing; False, as for every call that is over."""
+        return False
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Do nothing; False, since the callback will never be called."""
+        return False
 
 
 class FutureTimeoutError(PuremuxError, TimeoutError):

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Callable, Protocol
 
 from .call import Call
+from .callbase import as_bytes
 from .errors import FutureCancelledError, FutureTimeoutError, Metadata, PuremuxError, RpcError
 from .status import StatusCode
 
@@ -32,7 +33,6 @@ Serializer = Callable[[Any], bytes]
 Deserializer = Callable[[bytes], Any]
 
 INLINE_REQUESTS = 8  # so few requests in a list need no thread to send them
-GRPCIO_COMPRESSION = {0: "identity", 1: "deflate", 2: "gzip"}  # the numbers of grpc.Compression
 
 
 class Opener(Protocol):
@@ -47,7 +47,7 @@ class Opener(Protocol):
         metadata: Metadata,
         timeout: float | None,
         wait_for_ready: bool,
-        compression: str | None,
+        compression: Any,
     ) -> Call:
         """Open a call."""
 
@@ -82,8 +82,8 @@ class _MultiCallable:
     ) -> None:
         self._channel = channel
         self._path = method
-        self._serialize = serializer or _as_bytes
-        self._deserialize = deserializer or _as_bytes
+        self._serializer = serializer
+        self._deserialize = deserializer or as_bytes
 
     one_response = False
 
@@ -97,7 +97,7 @@ class _MultiCallable:
             metadata=tuple(options.metadata or ()),
             timeout=options.timeout,
             wait_for_ready=bool(options.wait_for_ready),
-            compression=GRPCIO_COMPRESSION.get(options.compression, options.compression),
+            compression=options.compression,
         )
 
     def _open_with(self, request: Any, options: _Options) -> Call:
@@ -107,13 +107,23 @@ class _MultiCallable:
             raise RpcError(StatusCode.INTERNAL, f"cannot serialize the request: {error!r}") from error
         return self._open(options, payload)
 
-    def _send_all(self, call: Call, requests: Iterable[Any]) -> None:
+    def _serialize(self, message: Any) -> bytes:
+        return as_bytes(message if self._serializer is None else self._serializer(message))
+
+    def _open_and_send(self, requests: Iterable[Any], options: _Options) -> Call:
         """Send an iterable's requests, on a thread of its own unless they are few and at hand."""
+        iterator = iter(requests)  # what cannot be iterated over is refused before there is a call
+        call = self._open(options)
         if isinstance(requests, (list, tuple)) and len(requests) <= INLINE_REQUESTS:
-            self._feed(call, iter(requests), wait=False)
-        else:
-            arguments = (call, iter(requests), True)
-            threading.Thread(target=self._feed, args=arguments, name=f"puremux {self._path}", daemon=True).start()
+            self._feed(call, iterator, wait=False)
+            return call
+        arguments = (call, iterator, True)
+        thread = threading.Thread(target=self._feed, args=arguments, name=f"puremux {self._path}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            call.fail(StatusCode.INTERNAL, f"no thread could be started to send the requests: {error}")
+        return call
 
     def _feed(self, call: Call, requests: Iterator[Any], wait: bool) -> None:
         while call.is_active():
@@ -122,9 +132,11 @@ class _MultiCallable:
             except StopIteration:
                 call.close_sending()
                 return
-            except Exception as error:  # noqa: BLE001  # the application's own iterator
+            except BaseException as error:  # the application's own iterator; SystemExit must not leave the call alone
                 call.fail(StatusCode.UNKNOWN, f"the iterator of requests raised {error!r}")
-                return
+                if wait or isinstance(error, Exception):  # a thread of ours has nobody to tell
+                    return
+                raise
             payload = _converted(call, self._serialize, request, "serialize a request")
             if payload is None or not _send(call, payload, wait):
                 return
@@ -214,9 +226,8 @@ class StreamUnaryMultiCallable(_MultiCallable):
         compression: Any = None,
     ) -> UnaryCall:
         """Make the call without waiting."""
-        call = self._open(_Options(timeout, metadata, credentials, wait_for_ready, compression))
-        self._send_all(call, request_iterator)
-        return UnaryCall(call, self._deserialize)
+        options = _Options(timeout, metadata, credentials, wait_for_ready, compression)
+        return UnaryCall(self._open_and_send(request_iterator, options), self._deserialize)
 
 
 class UnaryStreamMultiCallable(_MultiCallable):
@@ -249,9 +260,8 @@ class StreamStreamMultiCallable(_MultiCallable):
         compression: Any = None,
     ) -> StreamingCall:
         """Make the call; iterate over what it returns."""
-        call = self._open(_Options(timeout, metadata, credentials, wait_for_ready, compression))
-        self._send_all(call, request_iterator)
-        return StreamingCall(call, self._deserialize)
+        options = _Options(timeout, metadata, credentials, wait_for_ready, compression)
+        return StreamingCall(self._open_and_send(request_iterator, options), self._deserialize)
 
 
 class _CallView:
@@ -402,10 +412,6 @@ class UnaryCall(_CallView):
             raise FutureTimeoutError(f"the call had no answer within {timeout:g} s")
         if self._cancelled:
             raise FutureCancelledError("the call was cancelled")
-
-
-def _as_bytes(message: Any) -> bytes:
-    return bytes(message)
 
 
 def _converted(call: Call, convert: Callable[[Any], Any], message: Any, what: str) -> Any:

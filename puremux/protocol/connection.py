@@ -16,10 +16,12 @@ from ..errors import LocalProtocolError, Metadata
 from ..status import StatusCode
 from .framing import frame_message
 from .inbound import MAX_STREAM_ID, NO_LIMIT, Call, Inbound
-from .metadata import HeaderList, response_headers, trailers
+from .metadata import HeaderList, list_size, response_headers, trailers
 from .stream import ClientCall, Sending, Step
 
 __all__ = ["Connection"]
+
+LEAST_LIMIT = 1_024  # bytes of headers; whoever wants fewer takes no call at all, and the setting is but advice
 
 
 class Connection(Inbound):
@@ -125,11 +127,18 @@ class Connection(Inbound):
         Returns:
             The stream id that the call's events will carry.
         Raises:
-            LocalProtocolError: the connection takes no call now; see :attr:`can_open`.
-        Source: gRPC PROTOCOL-HTTP2.md, "Requests"; RFC 9113 §5.1.2 for the limit.
+            LocalProtocolError: the connection takes no call now; see :attr:`can_open`.  Or the headers are larger than
+                the peer takes, and the call would end no better there.
+        Source: gRPC PROTOCOL-HTTP2.md, "Requests"; RFC 9113 §5.1.2 and §6.5.2 for the limits.
         """
         if not self.can_open:
             raise LocalProtocolError("the connection takes no more calls now")
+        limit = self._h2.remote_settings.max_header_list_size
+        if limit is not None and list_size(headers) > max(limit, LEAST_LIMIT):
+            raise LocalProtocolError(
+                f"the call has {list_size(headers)} bytes of metadata and headers; the server takes {limit}"
+                " (MAX_HEADER_LIST_SIZE)"
+            )
         stream_id = self._h2.get_next_available_stream_id()
         self._h2.send_headers(stream_id, headers)
         call = ClientCall(stream_id, self._max_length, self._limits.max_header_list_size)

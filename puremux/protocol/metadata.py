@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from hpack import NeverIndexedHeaderTuple
 
-from ..errors import Metadata, RemoteProtocolError
+from ..errors import Metadata, Metadatum, RemoteProtocolError
 
 __all__ = [
     "CONTENT_TYPE",
@@ -30,6 +30,7 @@ __all__ = [
     "encode_timeout",
     "header",
     "is_grpc_content_type",
+    "list_size",
     "request_headers",
     "response_headers",
     "trailers",
@@ -45,7 +46,8 @@ ASCII_VALUE = re.compile(r"[ -~]*")  # %x20-%x7E
 CONNECTION_FIELDS = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
 # Held by HTTP/2 or gRPC itself: refused on the way out, left out of what users see on the way in.
 RESERVED = CONNECTION_FIELDS | {"content-length", "content-type", "host", "te"}
-KEPT = frozenset({"grpc-status-details-bin"})  # reserved by its prefix, yet made for users to read
+# Reserved by their prefix, yet made for users: the details of a status, and the trace context and tags of OpenCensus.
+KEPT = frozenset({"grpc-status-details-bin", "grpc-trace-bin", "grpc-tags-bin"})
 
 # Units of a timeout, finest first: so many in so many seconds.
 UNITS = {"n": (10**9, 1), "u": (10**6, 1), "m": (10**3, 1), "S": (1, 1), "M": (1, 60), "H": (1, 3600)}
@@ -63,6 +65,8 @@ PERCENT = re.compile(rb"[^ -$&-~]")  # everything but %x20-%x24 and %x26-%x7E is
 def encode_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> HeaderList:
     """Write a caller's metadata as headers; values of ``-bin`` keys in base64 without padding.
 
+    Spaces around other values are left out, as the specification allows: HTTP/2 forbids them.
+
     Raises:
         ValueError: a key is not lower-case ASCII of gRPC's alphabet, or is reserved; or a value has characters that
             do not belong there.
@@ -73,7 +77,10 @@ def encode_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> HeaderList:
 
 
 def _checked(pair: tuple[str, str | bytes]) -> tuple[str, str | bytes]:
-    key, value = pair
+    try:
+        key, value = pair
+    except (TypeError, ValueError):
+        raise ValueError(f"metadata takes pairs of key and value; {pair!r} is none") from None
     if not isinstance(key, str) or not KEY.fullmatch(key):
         raise ValueError(f"metadata key {key!r} is not lower-case letters, digits, '_', '-' and '.'")
     if key in RESERVED or (key.startswith("grpc-") and key not in KEPT):
@@ -92,7 +99,7 @@ def _encode_value(key: str, value: str | bytes) -> bytes:
         raise TypeError(f"metadata {key!r} takes a string, not {type(value).__name__}")
     if not ASCII_VALUE.fullmatch(value):
         raise ValueError(f"metadata {key!r} has characters beyond printable ASCII; name it {key}-bin to send bytes")
-    return value.encode("ascii")
+    return value.strip(" ").encode("ascii")  # HTTP/2 takes none around a value (RFC 9113 §8.2.1)
 
 
 def decode_metadata(headers: Iterable[tuple[bytes, bytes]]) -> Metadata:
@@ -112,16 +119,16 @@ def decode_metadata(headers: Iterable[tuple[bytes, bytes]]) -> Metadata:
         elif key.startswith((":", "grpc-")) or key in RESERVED:
             continue
         elif key.endswith("-bin"):
-            metadata.extend((key, _decode_binary(key, part)) for part in raw_value.split(b","))
+            metadata.extend(Metadatum(key, _decode_binary(key, part)) for part in raw_value.split(b","))
         else:
-            metadata.append((key, raw_value.decode("utf-8", "replace")))
+            metadata.append(Metadatum(key, raw_value.strip(b" \t").decode("utf-8", "replace")))
     return tuple(metadata)
 
 
 def _decode_kept(key: str, value: bytes) -> list[tuple[str, str | bytes]]:
-    """Details of a status that cannot be read are left out: the status itself is worth more."""
+    """What gRPC itself explains is left out where it cannot be read: the call is worth more."""
     try:
-        return [(key, _decode_binary(key, value))]
+        return [Metadatum(key, _decode_binary(key, value))]
     except RemoteProtocolError:
         return []
 
@@ -187,6 +194,11 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
+
+
+def list_size(headers: HeaderList) -> int:
+    """Bytes of a header list, as limits on it count them: 32 more for each field (RFC 9113 §6.5.2)."""
+    return sum(len(name) + len(value) + 32 for name, value in headers)
 
 
 def is_grpc_content_type(value: bytes | None) -> bool:

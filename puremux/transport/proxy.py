@@ -22,8 +22,11 @@ from .wait import Clock, Step, Wait
 
 __all__ = ["Proxy", "proxy_for", "tunnel"]
 
-PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "HTTPS_PROXY")
-"""Where a proxy is named; the first that is set and not empty counts."""
+PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "HTTPS_PROXY", "http_proxy")
+"""Where a proxy is named; the first that is set and not empty counts.
+
+HTTP_PROXY is not among them: in a CGI program it holds what a client wrote into a header named Proxy.
+"""
 
 NO_PROXY_VARIABLES = ("no_grpc_proxy", "no_proxy", "NO_PROXY")
 """Where the hosts that need none are listed; the first that is set and not empty counts."""
@@ -47,7 +50,10 @@ class Proxy:
 
 
 def proxy_for(address: Address, environ: Mapping[str, str], explicit: str | None = None) -> Proxy | None:
-    """Find the proxy on the way to an address; None to connect directly, as always on this machine.
+    """Find the proxy on the way to an address; None to connect directly.
+
+    The environment means the world outside: addresses of this machine are reached directly.  A caller means what he
+    says; but unix sockets lie behind no proxy.
 
     Args:
         address: where the server is.
@@ -57,10 +63,12 @@ def proxy_for(address: Address, environ: Mapping[str, str], explicit: str | None
     Raises:
         AddressError: the proxy's URL cannot be read.
     """
-    if address.is_local:
+    if not isinstance(address.places[0], HostPort):
         return None
     if explicit is not None:
         return _parse_proxy(explicit, "proxy=") if explicit else None
+    if address.is_local:
+        return None
     for name in PROXY_VARIABLES:
         if environ.get(name):
             return None if _is_excepted(address, environ) else _parse_proxy(environ[name], f"${name}")

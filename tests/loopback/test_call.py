@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -53,6 +54,15 @@ def test_a_deadline_in_the_past_ends_the_call_before_it_begins(
     call = channel.open("/t/Echo", request=b"", timeout=timeout)
     assert call.code() is StatusCode.DEADLINE_EXCEEDED
     assert len(server.requests) == 1, "nothing was sent"
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e300, 10**400, 10**10], ids=str)
+def test_endless_deadlines(channel: Channel, server: GrpcServer, timeout: float) -> None:
+    assert channel.unary_unary("/t/Echo")(b"hi", timeout=timeout) == b"hi"
+    sent = server.requests[-1].timeout
+    assert sent is None if timeout in (math.inf, 10**400) else sent == 99_999_999 * 3600.0 or sent >= 10**9
+    with pytest.raises(RpcError, match="within 0.05 s"):
+        channel.unary_unary("/t/Hold")(b"", timeout=0.05)
 
 
 def test_the_deadline_ends_a_call_that_is_not_answered(channel: Channel, server: GrpcServer) -> None:
@@ -168,6 +178,16 @@ def test_senders_learn_that_the_call_has_ended(channel: Channel, server: GrpcSer
         send_for_ever(call, bytes(1000))
 
 
+def test_a_sender_whose_call_the_server_has_ended_well_is_told_without_an_error(
+    channel: Channel, server: GrpcServer
+) -> None:
+    server.handlers["/t/Enough"] = lambda call: call.finish(StatusCode.OK)
+    call = channel.open("/t/Enough", timeout=LIMIT)
+    while call.send(bytes(1000)):
+        pass
+    assert call.code() is StatusCode.OK and not call.send(b"", end=True)
+
+
 @pytest.mark.parametrize("compression", ["gzip", "deflate", "identity", None])
 def test_messages_can_be_compressed(server: GrpcServer, compression: str | None) -> None:
     with Channel(server.target, compression=compression) as channel:
@@ -190,6 +210,16 @@ def test_a_message_larger_than_the_receive_limit_ends_the_call(server: GrpcServe
 def test_four_mebibytes_are_received_unless_said_otherwise(channel: Channel) -> None:
     assert len(channel.unary_unary("/t/Echo")(bytes(4 * MIB), timeout=LIMIT)) == 4 * MIB
     assert channel.open("/t/Echo", request=bytes(4 * MIB + 1)).code() is StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_more_metadata_than_the_server_takes_is_not_sent(channel: Channel, server: GrpcServer) -> None:
+    echo = channel.unary_unary("/t/Echo")
+    assert echo(b"", timeout=LIMIT, metadata=[("a", "x" * 60_000)]) == b""
+    with pytest.raises(RpcError, match="the server takes 65536") as caught:
+        echo(b"", timeout=LIMIT, metadata=[("a", "x" * 70_000)])
+    assert caught.value.code() is StatusCode.RESOURCE_EXHAUSTED
+    assert echo(b"still", timeout=LIMIT) == b"still"
+    assert len(server.requests) == 2 and channel.connections == 1
 
 
 def test_a_message_larger_than_the_send_limit_is_not_sent(server: GrpcServer) -> None:
@@ -306,6 +336,9 @@ def test_a_callback_may_make_calls_itself(channel: Channel) -> None:
         pytest.param({"metadata": [("Upper", "1")]}, "lower-case", id="upper-case key"),
         pytest.param({"metadata": [("a", "\n")]}, "printable", id="value with a line break"),
         pytest.param({"compression": "br"}, "'br'", id="unknown compression"),
+        pytest.param({"timeout": math.nan}, "NaN", id="a timeout that is no number"),
+        pytest.param({"metadata": {"a": "b"}}, "pairs", id="a mapping for metadata"),
+        pytest.param({"metadata": [("a", "b", "c")]}, "pairs", id="three of a pair"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_at_once(channel: Channel, arguments: dict[str, Any], problem: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import gc
 import threading
 import time
@@ -201,8 +202,8 @@ def fail(_: Any) -> Any:
     raise KeyError("mine")
 
 
-def first_answer(method: Any, shape: str) -> Any:
-    answer = method(b"" if shape.startswith("unary") else iter([b""]), timeout=LIMIT)
+def first_answer(method: Any, shape: str, message: Any = b"") -> Any:
+    answer = method(message if shape.startswith("unary") else iter([message]), timeout=LIMIT)
     return next(answer)
 
 
@@ -273,8 +274,93 @@ def test_a_call_with_a_callback_is_held_by_it(channel: Channel, server: GrpcServ
 def test_grpcio_words_for_compression_are_known(channel: Channel) -> None:
     for word in (0, 1, 2):  # grpc.Compression.NoCompression, Deflate, Gzip
         assert channel.unary_unary("/t/Echo")(b"a" * 1000, timeout=LIMIT, compression=word) == b"a" * 1000
+        with Channel(channel.name, compression=word) as other:
+            assert other.unary_unary("/t/Echo")(b"a" * 1000, timeout=LIMIT) == b"a" * 1000
+    for word in (3, -1, "br", [2]):
+        with pytest.raises(ValueError, match="compression"):
+            channel.unary_unary("/t/Echo")(b"", compression=word)
 
 
 def test_methods_take_grpcio_positions(channel: Channel) -> None:
     method = channel.unary_unary("/t/Echo", None, None, True)
     assert method(b"hi", LIMIT, (("a", "b"),), None, True, None) == b"hi"
+
+
+def test_an_error_has_what_a_finished_call_of_grpcio_has(channel: Channel) -> None:
+    with pytest.raises(RpcError) as caught:
+        channel.unary_unary("/t/Fail")(b"ABORTED", timeout=LIMIT)
+    error = caught.value
+    assert "ABORTED" in error.debug_error_string() and not error.is_active() and error.time_remaining() is None
+    assert not error.cancel() and not error.add_callback(lambda: None)
+
+
+def test_received_metadata_has_keys_and_values(channel: Channel) -> None:
+    _, call = channel.unary_unary("/t/Echo").with_call(b"", timeout=LIMIT, metadata=[("echo-a", "1")])
+    assert [(each.key, each.value) for each in call.initial_metadata()] == [("echo-a", "1")]
+
+
+# What is no message, and no iterable
+
+
+@pytest.mark.parametrize("shape", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
+@pytest.mark.parametrize("message", [5, "text", None, [1, 2]], ids=repr)
+@pytest.mark.parametrize("serializer", [None, lambda message: message], ids=["without serializer", "by a serializer"])
+def test_what_is_not_bytes_is_not_sent(
+    channel: Channel, server: GrpcServer, shape: str, message: Any, serializer: Any
+) -> None:
+    echo = channel.unary_unary("/t/Echo")
+    echo(b"", timeout=LIMIT)
+    method = getattr(channel, shape)("/t/Echo", serializer)
+    with pytest.raises(RpcError) as caught:
+        first_answer(method, shape, message)
+    assert caught.value.code() is StatusCode.INTERNAL and "serialize" in caught.value.details()
+    assert echo(b"still", timeout=LIMIT) == b"still" and channel.connections == 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(bytearray, id="bytearray"),
+        pytest.param(memoryview, id="memoryview"),
+        pytest.param(lambda four: array.array("H", four), id="array of two"),
+    ],
+)
+def test_what_is_like_bytes_is_sent(channel: Channel, kind: Any) -> None:
+    assert channel.unary_unary("/t/Echo")(kind(b"four"), timeout=LIMIT) == b"four"
+
+
+@pytest.mark.parametrize("shape", ["stream_unary", "stream_stream"])
+def test_what_cannot_be_iterated_over_is_refused_before_there_is_a_call(
+    channel: Channel, server: GrpcServer, shape: str
+) -> None:
+    with pytest.raises(TypeError, match="not iterable"):
+        getattr(channel, shape)("/t/Echo")(5)
+    channel.unary_unary("/t/Echo")(b"", timeout=LIMIT)
+    assert len(server.requests) == 1
+
+
+def test_an_iterator_that_ends_its_thread_ends_the_call(channel: Channel) -> None:
+    def requests() -> Iterator[bytes]:
+        yield b"one"
+        raise SystemExit(3)
+
+    answers = channel.stream_stream("/t/Hold")(requests(), timeout=LIMIT)
+    with pytest.raises(RpcError) as caught:
+        next(answers)
+    assert caught.value.code() is StatusCode.UNKNOWN and "SystemExit" in caught.value.details()
+
+
+def test_a_call_whose_thread_cannot_be_started_ends(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    channel.unary_unary("/t/Echo")(b"", timeout=LIMIT)
+
+    start = threading.Thread.start
+
+    def start_some(thread: threading.Thread) -> None:
+        if thread.name == "puremux /t/Sum":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_some)
+    with pytest.raises(RpcError) as caught:
+        channel.stream_unary("/t/Sum")(iter([b""]))
+    assert caught.value.code() is StatusCode.INTERNAL and "can't start new thread" in caught.value.details()

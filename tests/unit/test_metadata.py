@@ -52,6 +52,9 @@ PAIRS = st.one_of(
         pytest.param([("a-bin", bytearray(b"\0"))], [(b"a-bin", b"AA")], id="bytearray"),
         pytest.param([("a", b"b")], [(b"a", b"b")], id="ASCII as bytes"),
         pytest.param([("grpc-status-details-bin", b"")], [(b"grpc-status-details-bin", b"")], id="details of a status"),
+        pytest.param([("grpc-trace-bin", b"\0")], [(b"grpc-trace-bin", b"AA")], id="OpenCensus's trace context"),
+        pytest.param([("grpc-tags-bin", b"\0")], [(b"grpc-tags-bin", b"AA")], id="OpenCensus's tags"),
+        pytest.param([("a", "  b c ")], [(b"a", b"b c")], id="spaces around a value"),
     ],
 )
 def test_metadata_is_written_as_headers(metadata: Metadata, headers: HeaderList) -> None:
@@ -102,6 +105,8 @@ def test_metadata_that_cannot_be_sent(key: str, value: str, error: type[Exceptio
         pytest.param([(b":status", b"200"), (b"te", b"x"), (b"content-type", b"x")], [], id="HTTP keeps its own"),
         pytest.param([(b"grpc-status", b"0"), (b"grpc-message", b""), (b"grpc-encoding", b"")], [], id="so does gRPC"),
         pytest.param([(b"grpc-status-details-bin", b"AA")], [("grpc-status-details-bin", b"\0")], id="but not details"),
+        pytest.param([(b"grpc-trace-bin", b"AA==")], [("grpc-trace-bin", b"\0")], id="nor OpenCensus's trace context"),
+        pytest.param([(b"a", b" \tb c\t ")], [("a", "b c")], id="spaces around a value are none of it"),
         pytest.param([(b"grpc-status-details-bin", b"!")], [], id="details that cannot be read are left out"),
     ],
 )

@@ -18,7 +18,9 @@ PROXY = {"https_proxy": "http://proxy:3128"}
     [
         pytest.param({}, None, id="none is set"),
         pytest.param({"https_proxy": ""}, None, id="an empty one"),
-        pytest.param({"http_proxy": "http://a"}, None, id="http_proxy is for plain HTTP"),
+        pytest.param({"http_proxy": "http://a:1"}, "a:1", id="http_proxy"),
+        pytest.param({"HTTP_PROXY": "http://a:1"}, None, id="HTTP_PROXY, which a CGI program's client may set"),
+        pytest.param({"http_proxy": "http://a:1", "HTTPS_PROXY": "http://b:1"}, "b:1", id="http_proxy last"),
         pytest.param({"https_proxy": "http://a:1"}, "a:1", id="https_proxy"),
         pytest.param({"HTTPS_PROXY": "http://a:1"}, "a:1", id="HTTPS_PROXY"),
         pytest.param({"https_proxy": "http://a:1", "HTTPS_PROXY": "http://b:1"}, "a:1", id="lower case first"),
@@ -77,9 +79,13 @@ def test_each_name_of_no_proxy_counts(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["localhost", "127.0.0.1", "[::1]", "a.localhost", "unix:/run/a"])
-@pytest.mark.parametrize("explicit", [None, "http://proxy:3128"])
-def test_what_stays_on_this_machine_needs_none(text: str, explicit: str | None) -> None:
-    assert proxy_for(parse_address(text), PROXY, explicit) is None
+def test_what_stays_on_this_machine_needs_none(text: str) -> None:
+    assert proxy_for(parse_address(text), PROXY) is None
+
+
+def test_a_caller_who_names_a_proxy_means_it() -> None:
+    assert str(proxy_for(parse_address("localhost"), {}, "http://proxy:3128")) == "proxy:3128"
+    assert proxy_for(parse_address("unix:/run/a"), {}, "http://proxy:3128") is None
 
 
 def test_the_caller_overrules_the_environment() -> None:
