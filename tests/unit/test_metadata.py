@@ -31,7 +31,7 @@ KEYS = st.text(alphabet="abcz09_.-", min_size=1, max_size=8).filter(lambda key: 
 PAIRS = st.one_of(
     st.tuples(
         KEYS.filter(lambda key: not key.endswith("-bin")),
-        st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126)),
+        st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126)).map(str.strip),
     ),
     st.tuples(KEYS.map(lambda key: key + "-bin"), st.binary()),
 )
