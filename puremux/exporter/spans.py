@@ -1,6 +1,6 @@
 """SpanData to wire bytes without message objects: the exporter's hot path.
 
-Floor 4, exporter: imports fields, limits, reading and timestamps; no protobuf.
+Floor 4, exporter: imports attributes, fields, limits, reading and timestamps; no protobuf.
 Spec: opencensus-proto, trace/v1/trace.proto; fields go by their numbers, the entries of a map by their keys.
 
 The bytes are those that spans_pb.py gets from the generated classes, in about a fifth of the time that their C core
@@ -14,23 +14,12 @@ through reading.py, which decides what it means.
 from __future__ import annotations
 
 from binascii import unhexlify
+from collections.abc import Sequence
 from typing import Any, Callable
 
 from . import reading
-from .fields import (
-    FIXED64,
-    LENGTH,
-    MASK64,
-    SMALL,
-    VARINT,
-    VARINTS,
-    Cache,
-    delimited,
-    double,
-    number_field,
-    string_field,
-    tag,
-)
+from .attributes import LONGEST_CACHED, AttributeEncoder
+from .fields import LENGTH, SMALL, VARINT, VARINTS, Cache, delimited, number_field, string_field, tag
 from .limits import DEFAULT_LIMITS, SpanLimits
 from .reading import INT32, INT64, LOST, UINT32, UINT64, Defects
 from .timestamps import Timestamps
@@ -56,16 +45,6 @@ CHILD_SPAN_COUNT = tag(13, LENGTH)
 KIND = tag(14, VARINT)
 TRACESTATE = tag(15, LENGTH)
 
-# message Span.Attributes, its map's entries, and AttributeValue
-ATTRIBUTE_MAP = tag(1, LENGTH)
-DROPPED_ATTRIBUTES_COUNT = tag(2, VARINT)
-ENTRY_KEY = tag(1, LENGTH)
-ENTRY_VALUE = tag(2, LENGTH)
-STRING_VALUE = tag(1, LENGTH)
-INT_VALUE = tag(2, VARINT)
-BOOL_VALUE = tag(3, VARINT)
-DOUBLE_VALUE = tag(4, FIXED64)
-
 # messages Span.TimeEvents, TimeEvent, Annotation, MessageEvent
 TIME_EVENT = tag(1, LENGTH)
 DROPPED_ANNOTATIONS_COUNT = tag(2, VARINT)
@@ -79,6 +58,7 @@ MESSAGE_TYPE = tag(1, VARINT)
 MESSAGE_ID = tag(2, VARINT)
 UNCOMPRESSED_SIZE = tag(3, VARINT)
 COMPRESSED_SIZE = tag(4, VARINT)
+MESSAGE_TYPES = [MESSAGE_TYPE + VARINTS[number] + MESSAGE_ID for number in range(3)]  # a usual event begins so
 
 # messages Span.Links and Span.Link
 LINK = tag(1, LENGTH)
@@ -116,11 +96,6 @@ WRAPPED = tag(1, VARINT)
 HIGHEST_ENUM = 2
 
 CACHED_TEXTS = 4096
-LONGEST_CACHED = 128  # characters; with 4 bytes each, a full cache of pairs stays below 5 MB
-
-TRUE_ENTRY_VALUE = delimited(ENTRY_VALUE, BOOL_VALUE + VARINTS[1])
-FALSE_ENTRY_VALUE = delimited(ENTRY_VALUE, BOOL_VALUE + VARINTS[0])
-DOUBLE_ENTRY_VALUE = ENTRY_VALUE + VARINTS[9] + DOUBLE_VALUE
 
 
 class SpanEncoder:
@@ -146,8 +121,7 @@ class SpanEncoder:
     def limits(self, limits: SpanLimits) -> None:
         self._limits = limits
         self._texts = Cache(self._text, CACHED_TEXTS, _is_short)
-        self._keys = Cache(self._key, CACHED_TEXTS, _is_short)
-        self._entries = Cache(self._entry, CACHED_TEXTS, _is_short_entry)
+        self._attributes = AttributeEncoder(limits, self.defects, self._texts.__getitem__).body
         self._endings = Cache(self._ending, CACHED_TEXTS, _is_usual_ending)
 
     def field(self, span: Any) -> bytes:
@@ -156,7 +130,11 @@ class SpanEncoder:
         Raises:
             ValueError: as :meth:`encode`.
         """
-        body = self.encode(span)
+        try:
+            fields: Any = span if type(span) is self._span_data else self._shape(span)
+            body = self._span(*fields)
+        except Exception as error:  # an application's objects may raise anything
+            raise ValueError(reading.left_out("span", span, error)) from error
         return SPANS + VARINTS[len(body)] + body
 
     def encode(self, span: Any) -> bytes:
@@ -170,7 +148,7 @@ class SpanEncoder:
         try:
             fields: Any = span if type(span) is self._span_data else self._shape(span)
             return self._span(*fields)
-        except Exception as error:  # an application's objects may raise anything
+        except Exception as error:  # as above
             raise ValueError(reading.left_out("span", span, error)) from error
 
     def _shape(self, span: Any) -> reading.SpanShape:
@@ -198,8 +176,8 @@ class SpanEncoder:
         kind: Any,
     ) -> bytes:
         """The fields of SpanData, in its order, to those of Span, in the order of their numbers."""
-        written_attributes = self._attributes(attributes)
-        time_events = self._time_events(annotations, message_events)
+        written = self._attributes(attributes)
+        events = self._time_events(annotations, message_events)
         tracestate = getattr(context, "tracestate", None)
         code, message = (None, None) if status is None else (status.code, status.message)
         ending_of = code, message, same_process, child_span_count, kind
@@ -211,13 +189,15 @@ class SpanEncoder:
             (
                 self._ids(context.trace_id, span_id),
                 b"" if parent_span_id is None else self._parent_id(parent_span_id),
-                self._text_field(NAME, name),
+                NAME + self._texts[name] if type(name) is str else self._text_field(NAME, name),
                 self._time(START_TIME, start_time, "start time"),
                 self._time(END_TIME, end_time, "end time"),
-                delimited(ATTRIBUTES, written_attributes) if written_attributes else b"",
+                ATTRIBUTES + VARINTS[len(written)] if written else b"",
+                written,
                 b"" if stack_trace is None else self._stack_trace(stack_trace),
-                delimited(TIME_EVENTS, time_events) if time_events else b"",
-                self._links(links) if links or getattr(links, "dropped", False) else b"",
+                TIME_EVENTS + VARINTS[len(events)] if events else b"",
+                events,
+                self._links(links) if getattr(links, "_dq", links) or getattr(links, "dropped", False) else b"",
                 ending,
                 self._tracestate(TRACESTATE, tracestate) if tracestate else b"",
             )
@@ -276,78 +256,27 @@ class SpanEncoder:
             value = reading.enum_number(value, HIGHEST_ENUM, self.defects, field)
         return field_tag + VARINTS[value] if value else b""
 
-    # Attributes
-
-    def _attributes(self, attributes: Any) -> bytes:
-        """The body of an Attributes message; empty when there are no attributes."""
-        if attributes is None:
-            return b""
-        written: list[bytes] = []
-        add, entries, keys = written.append, self._entries, self._keys
-        try:
-            values = getattr(attributes, "_dict", attributes)  # opencensus's BoundedDict adds a call to each look-up
-            for key in sorted(values):  # the order in which protobuf writes a map deterministically
-                value = values[key]
-                kind = type(value)
-                if kind is float or (kind is int and value >= SMALL):  # seldom the same again
-                    body = keys[key] + VALUE_WRITERS[kind](value)
-                    add(ATTRIBUTE_MAP + VARINTS[len(body)] + body)
-                else:
-                    add(entries[key, value, kind])
-        except Exception:  # noqa: BLE001  whatever is unusual about them, the other way can deal with it
-            return self._unusual_attributes(attributes)
-        if len(written) > self._limits.max_attributes or getattr(attributes, "dropped", False):
-            return self._unusual_attributes(attributes)
-        return b"".join(written)
-
-    def _unusual_attributes(self, given: Any) -> bytes:
-        """The same for attributes some of which cannot be sent, or not as they are."""
-        items, dropped = reading.newest_items(reading.attribute_map(given), self._limits.max_attributes)
-        values: dict[str, bytes] = {}
-        for key, value in items:
-            try:
-                values[self._cut(key)] = self._attribute_value(value, key)
-            except Exception as error:  # noqa: BLE001  an application's objects may raise anything
-                dropped += 1
-                self.defects.note(LOST, reading.left_out("attribute", key, error))
-        entries = [delimited(ATTRIBUTE_MAP, delimited(ENTRY_KEY, key.encode()) + values[key]) for key in sorted(values)]
-        return b"".join(entries) + number_field(DROPPED_ATTRIBUTES_COUNT, min(dropped, INT32[1]))
-
-    def _attribute_value(self, given: Any, key: object) -> bytes:
-        value = reading.attribute_value(given, self.defects, key)
-        return self._text_value(value) if isinstance(value, str) else VALUE_WRITERS[type(value)](value)
-
-    def _text_value(self, value: str) -> bytes:
-        return delimited(ENTRY_VALUE, STRING_VALUE + self._texts[value])
-
-    def _key(self, key: Any) -> bytes:
-        if type(key) is not str or self._cut(key) != key:
-            raise ValueError("not a key that can be sent as it is")
-        return delimited(ENTRY_KEY, key.encode())
-
-    def _entry(self, of: tuple[str, Any, type]) -> bytes:
-        key, value, kind = of
-        written = self._text_value(value) if kind is str else VALUE_WRITERS[kind](value)
-        return delimited(ATTRIBUTE_MAP, self._keys[key] + written)
-
     # Time events
 
     def _time_events(self, annotations: Any, message_events: Any) -> bytes:
         """The body of a TimeEvents message.  Annotations come first, as the exporters of Go and Python send them."""
-        limits = self._limits
+        limits, each = self._limits, self._each
         events: list[bytes] = []
-        dropped_annotations = self._each(annotations, limits.max_annotations, self._annotation, "annotation", events)
-        dropped_messages = self._each(
-            message_events, limits.max_message_events, self._message_event, "message event", events
-        )
-        if dropped_annotations or dropped_messages:
-            events.append(number_field(DROPPED_ANNOTATIONS_COUNT, dropped_annotations))
-            events.append(number_field(DROPPED_MESSAGE_EVENTS_COUNT, dropped_messages))
+        missing = each(annotations, limits.max_annotations, self._annotation, "annotation", events)
+        missing_messages = each(message_events, limits.max_message_events, self._message_event, "message event", events)
+        if missing or missing_messages:
+            events.append(number_field(DROPPED_ANNOTATIONS_COUNT, missing))
+            events.append(number_field(DROPPED_MESSAGE_EVENTS_COUNT, missing_messages))
         return b"".join(events)
 
     def _annotation(self, annotation: Any) -> bytes:
         time = self._time(EVENT_TIME, annotation.timestamp, "annotation time")
-        body = self._text_field(ANNOTATION_DESCRIPTION, annotation.description)
+        text = annotation.description
+        body = (
+            ANNOTATION_DESCRIPTION + self._texts[text]
+            if type(text) is str
+            else self._text_field(ANNOTATION_DESCRIPTION, text)
+        )
         attributes = annotation.attributes
         attributes = self._attributes(getattr(attributes, "attributes", attributes))
         if attributes:
@@ -357,12 +286,32 @@ class SpanEncoder:
 
     def _message_event(self, message: Any) -> bytes:
         time = self._time(EVENT_TIME, message.timestamp, "message event time")
-        body = (
-            self._enum(MESSAGE_TYPE, message.type, "message event type")
-            + self._id(MESSAGE_ID, message.id, "message event id")
-            + self._whole(UNCOMPRESSED_SIZE, message.uncompressed_size_bytes, UINT64, "uncompressed size")
-            + self._whole(COMPRESSED_SIZE, message.compressed_size_bytes, UINT64, "compressed size")
-        )
+        kind, number = message.type, message.id
+        whole, packed = message.uncompressed_size_bytes, message.compressed_size_bytes
+        if (
+            type(kind) is type(number) is type(whole) is type(packed) is int
+            and 0 < kind <= HIGHEST_ENUM
+            and 0 < number <= UINT64[1]
+            and 0 < whole <= UINT64[1]
+            and 0 < packed <= UINT64[1]
+        ):
+            body = b"".join(
+                (
+                    MESSAGE_TYPES[kind],
+                    VARINTS[number],
+                    UNCOMPRESSED_SIZE,
+                    VARINTS[whole],
+                    COMPRESSED_SIZE,
+                    VARINTS[packed],
+                )
+            )
+        else:
+            body = (
+                self._enum(MESSAGE_TYPE, kind, "message event type")
+                + self._id(MESSAGE_ID, number, "message event id")
+                + self._whole(UNCOMPRESSED_SIZE, whole, UINT64, "uncompressed size")
+                + self._whole(COMPRESSED_SIZE, packed, UINT64, "compressed size")
+            )
         event = time + MESSAGE_EVENT + VARINTS[len(body)] + body
         return TIME_EVENT + VARINTS[len(event)] + event
 
@@ -448,8 +397,9 @@ class SpanEncoder:
 
     def _each(self, parts: Any, limit: int, write: Callable[[Any], bytes], what: str, written: list[bytes]) -> int:
         """Append the bytes of each part within the limit; return how many parts are missing."""
-        held = getattr(parts, "_dq", parts)  # as above, of its BoundedList
-        kept, dropped = list(held) if held else [], 0
+        held = getattr(parts, "_dq", parts)  # opencensus's BoundedList adds calls
+        kept: Sequence[Any] = tuple(held) if held else ()
+        dropped = 0
         if len(kept) > limit or getattr(parts, "dropped", False):
             kept, dropped = reading.newest(parts, limit)
         for part in kept:
@@ -461,27 +411,8 @@ class SpanEncoder:
         return min(dropped, INT32[1]) if dropped else 0
 
 
-def _int_value(value: int) -> bytes:
-    if not INT64[0] <= value <= INT64[1]:
-        raise ValueError("no int64")
-    return delimited(ENTRY_VALUE, INT_VALUE + VARINTS[value & MASK64])
-
-
-VALUE_WRITERS: dict[type, Callable[[Any], bytes]] = {
-    bool: lambda value: TRUE_ENTRY_VALUE if value else FALSE_ENTRY_VALUE,
-    int: _int_value,
-    float: lambda value: DOUBLE_ENTRY_VALUE + double(value),
-}
-"""An attribute's value as that of its map entry, by its type; texts, being cached, are not among these."""
-
-
 def _is_short(text: object) -> bool:
     return type(text) is str and len(text) <= LONGEST_CACHED
-
-
-def _is_short_entry(of: tuple[str, Any, type]) -> bool:
-    key, value, kind = of
-    return len(key) <= LONGEST_CACHED and (kind is not str or len(value) <= LONGEST_CACHED)
 
 
 def _is_usual_ending(of: tuple[Any, Any, Any, Any, Any]) -> bool:

@@ -20,12 +20,13 @@ from opencensus.trace.span_data import SpanData
 from opencensus.trace.tracer import Tracer
 
 from fuzz import fuzz_spans
-from puremux.exporter import spans
+from puremux.exporter import attributes, spans
 from puremux.exporter.fields import Cache
-from puremux.exporter.limits import SpanLimits
+from puremux.exporter.limits import DEFAULT_LIMITS, SpanLimits
+from puremux.exporter.reading import Defects
 from puremux.exporter.spans import SpanEncoder
 from puremux.exporter.spans_pb import span_message
-from puremux.proto import trace_service_pb2
+from puremux.proto import trace_pb2, trace_service_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -161,10 +162,26 @@ def test_caches_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         assert encoder.encode(changed) == by_classes(changed)
     caches = [cache for cache in vars(encoder).values() if isinstance(cache, Cache)]
-    assert len(caches) == 4
+    assert len(caches) == 2
     for cache in caches:
         assert 0 < len(cache) <= 10
         assert "x" * 1000 not in repr(cache)
+
+
+def test_caches_of_attributes_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attributes, "CACHED_ENTRIES", 10)
+    monkeypatch.setattr(attributes, "CACHED_SETS", 3)
+    encoder = attributes.AttributeEncoder(DEFAULT_LIMITS, Defects(), SpanEncoder()._text)
+    for number in range(100):
+        given = {f"key {number % 20}": number, "text": f"value {number}", "big": "x" * 1000, "k" * 200: "y", "f": 0.5}
+        for subset in (given, dict(list(given.items())[:2])):
+            message = trace_pb2.Span.Attributes.FromString(encoder.body(subset))
+            assert set(message.attribute_map) == set(subset)
+        held = [entries for of_set in encoder._sets.values() for _, entries in of_set] + [*encoder._keys.values()]
+        assert len(encoder._sets) <= 3
+        assert len(encoder._keys) + sum(len(entries) for entries in encoder._keys.values()) <= 10
+        assert "x" * 1000 not in repr(held)
+        assert "k" * 200 not in {*encoder._keys, *(key for keys in encoder._sets for key in keys)}
 
 
 def test_a_tuple_of_another_shape_is_no_span_data() -> None:

@@ -1,0 +1,181 @@
+"""Attributes to wire bytes without message objects: those of spans, of annotations and of links.
+
+Floor 4, exporter: imports fields, limits and reading; no protobuf.
+Spec: opencensus-proto, trace/v1/trace.proto, messages Span.Attributes and AttributeValue; protobuf, "Encoding", Maps.
+
+A program's spans have few sets of keys, and few values for most keys: each set is sorted once, and each entry of a key
+and a text or a small number is written once.  What is kept is bounded by the number of entries.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, Callable
+
+from . import reading
+from .fields import (
+    FIXED64,
+    LENGTH,
+    MASK64,
+    SMALL,
+    VARINT,
+    VARINTS,
+    Cache,
+    delimited,
+    double,
+    number_field,
+    tag,
+)
+from .limits import SpanLimits
+from .reading import INT32, INT64, LOST, Defects
+
+__all__ = ["LONGEST_CACHED", "AttributeEncoder"]
+
+# message Span.Attributes, its map's entries, and AttributeValue
+ATTRIBUTE_MAP = tag(1, LENGTH)
+DROPPED_ATTRIBUTES_COUNT = tag(2, VARINT)
+ENTRY_KEY = tag(1, LENGTH)
+ENTRY_VALUE = tag(2, LENGTH)
+STRING_VALUE = tag(1, LENGTH)
+INT_VALUE = tag(2, VARINT)
+BOOL_VALUE = tag(3, VARINT)
+DOUBLE_VALUE = tag(4, FIXED64)
+
+TRUE_ENTRY_VALUE = delimited(ENTRY_VALUE, BOOL_VALUE + VARINTS[1])
+FALSE_ENTRY_VALUE = delimited(ENTRY_VALUE, BOOL_VALUE + VARINTS[0])
+DOUBLE_ENTRY_VALUE = ENTRY_VALUE + VARINTS[9] + DOUBLE_VALUE
+
+CACHED_ENTRIES = 4096
+CACHED_SETS = 256  # of keys
+LARGEST_CACHED_SET = 32
+LONGEST_CACHED = 128  # characters; with 4 bytes each, a full cache of entries stays below 5 MB
+
+PLAIN = (dict, OrderedDict)  # exactly these: reading them runs no code of the application's
+
+
+class AttributeEncoder:
+    """Writes sets of attributes; a span's encoder has one.
+
+    Args:
+        limits: how many attributes are sent, and how much of a text.
+        defects: is told whatever could not be sent as it was.
+        text: writes a text as a TruncatableString with its length before it.
+    """
+
+    def __init__(self, limits: SpanLimits, defects: Defects, text: Callable[[str], bytes]) -> None:
+        self._limits = limits
+        self._defects = defects
+        self._text = text
+        self._sets = Cache(self._sorted, CACHED_SETS, _is_small_set)
+        self._keys: dict[str, _Entries] = {}
+        self._held = 0
+
+    def body(self, attributes: Any) -> bytes:
+        """The body of an Attributes message; empty when there are no attributes."""
+        if attributes is None:
+            return b""
+        values = getattr(attributes, "_dict", attributes)  # opencensus's BoundedDict adds a call to each look-up
+        if type(values) not in PLAIN or getattr(attributes, "dropped", False):
+            return self._unusual(attributes)
+        written: list[bytes] = []
+        add = written.append
+        try:
+            for key, entries in self._sets[tuple(dict.keys(values))]:
+                value = values[key]
+                kind = type(value)
+                if kind is str or (kind is int and 0 <= value < SMALL):
+                    add(entries[value])
+                elif kind is bool:
+                    add(entries.true if value else entries.false)
+                else:  # seldom the same again
+                    body = entries.key + VALUE_WRITERS[kind](value)
+                    add(ATTRIBUTE_MAP + VARINTS[len(body)] + body)
+        except Exception:  # noqa: BLE001  whatever is unusual about them, the other way can deal with it
+            return self._unusual(attributes)
+        if len(written) > self._limits.max_attributes:
+            return self._unusual(attributes)
+        return b"".join(written)
+
+    def _sorted(self, keys: tuple[Any, ...]) -> list[tuple[str, _Entries]]:
+        """In the order in which protobuf writes a map deterministically."""
+        return [(key, self._entries_of(key)) for key in sorted(keys)]
+
+    def _entries_of(self, key: Any) -> _Entries:
+        entries = self._keys.get(key)
+        if entries is None:
+            if type(key) is not str or self._cut(key) != key:
+                raise ValueError("not a key that can be sent as it is")
+            entries = _Entries(self, key)
+            if len(key) <= LONGEST_CACHED:
+                self.make_room()
+                self._keys[key] = entries
+        return entries
+
+    def make_room(self) -> None:
+        """Note that one thing more is kept.  When it is too much, forget everything: that costs less than to choose."""
+        self._held += 1
+        if self._held > CACHED_ENTRIES:
+            for entries in self._keys.values():
+                entries.clear()
+            self._keys.clear()
+            self._sets.clear()
+            self._held = 1
+
+    def entry_value(self, value: Any) -> bytes:
+        """A text, or a number, as the value of a map's entry."""
+        if type(value) is str:
+            return delimited(ENTRY_VALUE, STRING_VALUE + self._text(value))
+        return VALUE_WRITERS[type(value)](value)
+
+    def _unusual(self, given: Any) -> bytes:
+        """The same for attributes some of which cannot be sent, or not as they are."""
+        items, dropped = reading.newest_items(reading.attribute_map(given), self._limits.max_attributes)
+        values: dict[str, bytes] = {}
+        for key, value in items:
+            try:
+                values[self._cut(key)] = self.entry_value(reading.attribute_value(value, self._defects, key))
+            except Exception as error:  # noqa: BLE001  an application's objects may raise anything
+                dropped += 1
+                self._defects.note(LOST, reading.left_out("attribute", key, error))
+        entries = [delimited(ATTRIBUTE_MAP, delimited(ENTRY_KEY, key.encode()) + values[key]) for key in sorted(values)]
+        return b"".join(entries) + number_field(DROPPED_ATTRIBUTES_COUNT, min(dropped, INT32[1]))
+
+    def _cut(self, value: object) -> str:
+        return reading.cut(value, self._limits.max_string_bytes)[0]
+
+
+class _Entries(dict[Any, bytes]):
+    """The map's entries of one key: ``entries[value]``, for a text or a small number, writes one the first time."""
+
+    def __init__(self, encoder: AttributeEncoder, key: str) -> None:
+        super().__init__()
+        self._encoder = encoder
+        self.key = delimited(ENTRY_KEY, key.encode())
+        self.true = delimited(ATTRIBUTE_MAP, self.key + TRUE_ENTRY_VALUE)
+        self.false = delimited(ATTRIBUTE_MAP, self.key + FALSE_ENTRY_VALUE)
+
+    def __missing__(self, value: Any) -> bytes:
+        entry = delimited(ATTRIBUTE_MAP, self.key + self._encoder.entry_value(value))
+        if type(value) is int or len(value) <= LONGEST_CACHED:
+            self._encoder.make_room()
+            self[value] = entry
+        return entry
+
+
+def _int_value(value: int) -> bytes:
+    if not INT64[0] <= value <= INT64[1]:
+        raise ValueError("no int64")
+    number = VARINTS[value & MASK64]
+    return ENTRY_VALUE + VARINTS[len(number) + 1] + INT_VALUE + number
+
+
+VALUE_WRITERS: dict[type, Callable[[Any], bytes]] = {
+    bool: lambda value: TRUE_ENTRY_VALUE if value else FALSE_ENTRY_VALUE,
+    int: _int_value,
+    float: lambda value: DOUBLE_ENTRY_VALUE + double(value),
+}
+"""An attribute's value as that of its map entry, by its type; texts, being cached, are not among these."""
+
+
+def _is_small_set(keys: tuple[Any, ...]) -> bool:
+    return len(keys) <= LARGEST_CACHED_SET and all(len(key) <= LONGEST_CACHED for key in keys)
