@@ -1,6 +1,6 @@
 """The four shapes of a gRPC method, as things to call, in grpcio's shape.
 
-Floor 3, I/O: imports call, errors and status.
+Floor 3, I/O: imports call, transport, errors and status.
 Source: grpc.UnaryUnaryMultiCallable and its three siblings, grpc.Future and grpc.Call, so that stubs made by protoc's
 gRPC plugin, and hands that know grpcio, find what they expect.
 """
@@ -17,6 +17,7 @@ from .call import Call
 from .callbase import as_bytes
 from .errors import FutureCancelledError, FutureTimeoutError, Metadata, PuremuxError, RpcError
 from .status import StatusCode
+from .transport.threads import start_thread
 
 __all__ = [
     "Deserializer",
@@ -117,12 +118,8 @@ class _MultiCallable:
         if isinstance(requests, (list, tuple)) and len(requests) <= INLINE_REQUESTS:
             self._feed(call, iterator, wait=False)
             return call
-        arguments = (call, iterator, True)
-        thread = threading.Thread(target=self._feed, args=arguments, name=f"puremux {self._path}", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            call.fail(StatusCode.INTERNAL, f"no thread could be started to send the requests: {error}")
+        if start_thread(self._feed, f"puremux {self._path}", call, iterator, True) is None:
+            call.fail(StatusCode.INTERNAL, "no thread could be started to send the requests")
         return call
 
     def _feed(self, call: Call, requests: Iterator[Any], wait: bool) -> None:

@@ -1,6 +1,6 @@
 """One thread that waits for everybody: sockets, timers, dials, and work handed over by other threads.
 
-Floor 3, transport: imports the standard library and ``wait``.
+Floor 3, transport: imports the standard library, ``threads`` and ``wait``.
 
 The rules that keep it simple:
 
@@ -26,6 +26,7 @@ import weakref
 from collections import deque
 from typing import Any, Callable, Protocol, TypeVar
 
+from .threads import start_thread
 from .wait import Clock, Step
 
 __all__ = ["Driver", "Timer", "Watched"]
@@ -207,16 +208,8 @@ class Driver:
         with self.lock:
             if self._thread is not None:
                 return True
-            for daemon in (True, False):  # some subinterpreters allow no daemon threads
-                loop = self._opened()
-                thread = threading.Thread(target=self._run, args=(loop,), name=self.name, daemon=daemon)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    continue
-                self._thread = thread
-                return True
-        return False
+            self._thread = start_thread(self._run, self.name, self._opened())
+            return self._thread is not None
 
     def _opened(self) -> _Loop:
         if self._loop is None:

@@ -1,6 +1,6 @@
 """From an address to the endpoints a socket can connect to, without blocking on the DNS.
 
-Floor 3, transport: imports errors, address and wait.
+Floor 3, transport: imports errors, address, threads and wait.
 Spec: RFC 8305 §4 (order of the endpoints); RFC 6761 §6.3 (localhost).
 """
 
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import socket
-import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 from ..errors import ResolveError
 from .address import Address, HostPort, UnixSocket
+from .threads import start_thread
 from .wait import Clock, Step, Wait
 
 __all__ = ["Endpoint", "resolve"]
@@ -135,7 +135,7 @@ class _LookUp:
 
     def start(self) -> None:
         """Start on a daemon thread; where those are not allowed on another; at the interpreter's end on this one."""
-        if not (_started(self._run, daemon=True) or _started(self._run, daemon=False)):
+        if start_thread(self._run, "puremux-resolve") is None:
             self._run()
 
     def _run(self) -> None:
@@ -152,14 +152,6 @@ class _LookUp:
         except OSError:
             pass  # nobody waits any more
         self._signal.close()
-
-
-def _started(target: Callable[[], None], daemon: bool) -> bool:
-    try:
-        threading.Thread(target=target, name="puremux-resolve", daemon=daemon).start()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _endpoints(answers: list[Any]) -> list[Endpoint]:

@@ -363,4 +363,4 @@ def test_a_call_whose_thread_cannot_be_started_ends(channel: Channel, monkeypatc
     monkeypatch.setattr(threading.Thread, "start", start_some)
     with pytest.raises(RpcError) as caught:
         channel.stream_unary("/t/Sum")(iter([b""]))
-    assert caught.value.code() is StatusCode.INTERNAL and "can't start new thread" in caught.value.details()
+    assert caught.value.code() is StatusCode.INTERNAL and "no thread could be started" in caught.value.details()
