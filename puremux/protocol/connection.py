@@ -50,7 +50,13 @@ class Connection(Inbound):
         self._settings_sent += 1
 
     def data_to_send(self) -> bytes:
-        """Take the next bytes that are to be written to the peer, in this order, until there are none."""
+        """Take the next bytes that are to be written to the peer, in this order, until there are none.
+
+        A server has none before the client's preface, unless it is to say GOAWAY: what does not speak HTTP/2 is to be
+        answered in its own words.
+        """
+        if not self._gate.has_preface and self.takes_calls:
+            return b""
         data = self._h2.data_to_send()
         if self._output:
             self._output = 0

@@ -187,6 +187,11 @@ class FrameGate:
             elif self._goaway is not None:
                 yield from self._collect_goaway(self._goaway, view[start:at])
 
+    @property
+    def has_preface(self) -> bool:
+        """True once the peer is known to speak HTTP/2, as far as its preface tells; a server's has none."""
+        return not self._preface_left
+
     def receive_eof(self) -> None:
         """Note that the peer closed the connection.
 

@@ -119,6 +119,11 @@ class Http2(H2Connection):
         """Send a frame without h2's knowledge, behind those that h2 has made."""
         self._ahead += super().data_to_send() + frame.serialize()
 
+    def send_instead(self, data: bytes) -> None:
+        """Send this, and nothing of what was to be sent."""
+        self.clear_outbound_data_buffer()
+        self._ahead = data
+
     def send_goaway(self, last_stream_id: int, error_code: int, debug: str) -> None:
         """Send GOAWAY; with h2's knowledge the connection would be closed, and running calls are to finish."""
         data = debug.encode("utf-8", "replace")[:MAX_DEBUG]

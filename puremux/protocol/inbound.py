@@ -6,6 +6,7 @@ Spec: RFC 9113; gRPC PROTOCOL-HTTP2.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Callable, Union
 
@@ -37,6 +38,12 @@ __all__ = ["Inbound"]
 MAX_STREAM_ID = 2**31 - 1
 NO_LIMIT = 2**32  # what MAX_CONCURRENT_STREAMS means before the peer has set it (RFC 9113 §6.5.2)
 MAX_OUTPUT = 256 * 1024  # bytes framed ahead of the socket; the rest waits as messages, where the caller can see it
+
+REQUEST_LINE = re.compile(rb"[A-Z]+ [^\r\n]+ HTTP/1\.[01]\r?\n")  # as a client sends it, in one piece
+NO_HTTP1 = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n"  # the close ends it
+    b"This port speaks gRPC, which needs HTTP/2 from the start.\n"
+)
 
 Call = Union[ClientCall, ServerCall]
 
@@ -141,7 +148,10 @@ class Inbound:
                     for h2_event in self._h2.receive_data(piece):
                         events += self._receive_event(h2_event)
         except RemoteProtocolError as error:
-            self._h2.send_goaway(self._last_inbound, error.error_code, error.message)
+            if self._gate.has_preface or not REQUEST_LINE.match(data):
+                self._h2.send_goaway(self._last_inbound, error.error_code, error.message)
+            else:
+                self._h2.send_instead(NO_HTTP1)
             events += self._end(error.error_code, error.message)
         except h2.exceptions.ProtocolError as error:  # h2 has sent the GOAWAY
             events += self._end(int(error.error_code), f"the peer broke HTTP/2: {_in_words(error)}")

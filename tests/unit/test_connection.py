@@ -49,6 +49,7 @@ from tests.unit.peers import (
     OK,
     PADDED,
     PING,
+    PREFACE,
     PRIORITY,
     REQUEST,
     RST_STREAM,
@@ -986,6 +987,35 @@ def test_a_client_that_breaks_http2(wire, code: int) -> None:
     client.send(*wire(client))
     assert connection_end(client.events).error_code == code
     assert client.goaways() == [code]
+
+
+@pytest.mark.parametrize("size", [0, 5, len(PREFACE) - 1])
+def test_a_server_says_nothing_before_it_knows_its_client(size: int) -> None:
+    server = Connection(client_side=False)
+    server.initiate()
+    if size:
+        server.receive_data(PREFACE[:size], 0.0)
+    assert server.data_to_send() == b""
+    server.receive_data(PREFACE[size:], 0.0)
+    assert isinstance(frames(server.data_to_send())[0], SettingsFrame)
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"PRI", b"OPTIONS"])
+def test_a_client_that_speaks_http1_gets_an_answer_it_can_read(method: bytes) -> None:
+    server = Connection(client_side=False)
+    server.initiate()
+    events = server.receive_data(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n", 0.0)
+    assert "does not speak HTTP/2" in connection_end(events).reason
+    answer = server.data_to_send()
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"gRPC" in answer and server.data_to_send() == b""
+
+
+@pytest.mark.parametrize("greeting", [b"\x16\x03\x01\x00\x05hello", b"INVALID CONNECTION PREFACE\r\n\r\n"])
+def test_a_client_that_speaks_something_else_gets_goaway(greeting: bytes) -> None:
+    server = Connection(client_side=False)
+    server.initiate()
+    server.receive_data(greeting, 0.0)
+    assert [type(each) for each in frames(server.data_to_send())][-1] is GoAwayFrame
 
 
 def without(name: bytes, *more: tuple[bytes, bytes]) -> HeaderList:

@@ -22,6 +22,7 @@ __all__ = [
     "grpc_go_server",
     "grpcio_python",
     "grpclib_python",
+    "h2spec",
     "proxy_program",
     "stubs",
 ]
@@ -33,6 +34,7 @@ HERE = Path(__file__).parent
 CONFORMANCE = "connectrpc.com/conformance"
 CONFORMANCE_VERSION = "v1.0.7"
 GRPC_GO_VERSION = "v1.85.0"
+H2SPEC_VERSION = "v2.2.1+incompatible"
 GRPCIO_VERSION = "1.85.1"
 GRPCLIB_VERSION = "0.4.9"
 ENVOY_VERSION = "1.40.0"
@@ -54,6 +56,11 @@ def conformance_descriptors() -> Path:
             files = [str(each) for each in protos.rglob("*.proto")]
             _protoc(["-I", str(protos), "--include_imports", f"--descriptor_set_out={descriptors}", *files])
     return descriptors
+
+
+def h2spec() -> Path:
+    """A suite of what a client can do wrong in HTTP/2, which judges a server."""
+    return _go_program("github.com/summerwind/h2spec/cmd/h2spec", H2SPEC_VERSION)
 
 
 def grpc_go_server() -> Path:
@@ -147,6 +154,6 @@ def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> s
 
 
 if __name__ == "__main__":
-    for make in (conformance_runner, conformance_descriptors, grpc_go_server, grpcio_python, stubs):
+    for make in (conformance_runner, conformance_descriptors, h2spec, grpc_go_server, grpcio_python, stubs):
         print(make())  # noqa: T201  # a program
     sys.exit(0)
