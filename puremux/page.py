@@ -54,6 +54,11 @@ class Page:
         self._server.server_close()
         self._server.wait(CLOSING)
 
+    def let_go(self) -> None:
+        """In a forked child: hold the port no longer, which is the parent's to serve."""
+        self._closed = True
+        self._server.socket.close()
+
 
 def serve_wsgi(app: Callable[..., Any], host: str, port: int, path: str = "/metrics") -> Page:
     """Serve a WSGI application on threads of its own.

@@ -108,6 +108,8 @@ class Exporter:
             if value <= 0:
                 raise ValueError(f"{name} takes a number above zero, not {value!r}")
         limits = span_limits or SpanLimits()
+        self.service_name = service_name
+        self.metric_name_prefix = metric_name_prefix
         self._identity = Identity(service_name=service_name, resource=resource, host_name=host_name)
         self._sampler = AgentSampler(sampler, limits)
         channel = Channel(
