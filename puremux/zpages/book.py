@@ -231,4 +231,4 @@ def _cell(span: Surface) -> Cell:
 
 
 def _weight(span: Surface) -> int:
-    return len(span.encoded) + OVERHEAD
+    return (len(span.whole) if isinstance(span.whole, bytes) else 0) + OVERHEAD

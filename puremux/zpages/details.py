@@ -80,7 +80,7 @@ def view_span(found: Surface) -> SpanView:
         ValueError: it cannot be decoded.
     """
     try:
-        span = trace_pb2.Span.FromString(found.encoded)
+        span = trace_pb2.Span.FromString(found.whole) if isinstance(found.whole, bytes) else found.whole
     except Exception as error:  # protobuf has a DecodeError in each of its implementations
         raise ValueError(f"the span cannot be decoded: {error}") from error
     return SpanView(

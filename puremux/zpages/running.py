@@ -27,6 +27,7 @@ __all__ = ["RunningSpans", "observe_tracers", "stop_observing"]
 MOST = 10_000  # spans watched at one time; those beyond are counted only
 SWEEP_EVERY = 1.0  # seconds; sweeping ten thousand takes a millisecond of whoever starts a span
 MOST_SHOWN = 1_000
+DEEPEST = 100  # generations
 
 
 class RunningSpans:
@@ -105,12 +106,11 @@ def _read(span: Any, encoder: SpanEncoder) -> list[Surface]:
 
 def _as_data(span: Any) -> Any:
     """A tracer's span in the shape of the SpanData that it will become."""
-    tracer, parent = span.context_tracer, span.parent_span
     return SimpleNamespace(
         name=span.name,
-        context=SimpleNamespace(trace_id=tracer.trace_id, tracestate=None),
+        context=SimpleNamespace(trace_id=_tracer(span).trace_id, tracestate=None),
         span_id=span.span_id,
-        parent_span_id=getattr(parent, "span_id", None),
+        parent_span_id=getattr(span.parent_span, "span_id", None),
         attributes=dict(span.attributes),
         start_time=span.start_time,
         end_time=None,
@@ -123,6 +123,15 @@ def _as_data(span: Any) -> Any:
         same_process_as_parent_span=span.same_process_as_parent_span,
         span_kind=span.span_kind,
     )
+
+
+def _tracer(span: Any) -> Any:
+    """Who made it, or the ancestor of a child that was made by ``span.span()``, which has none itself."""
+    for _ in range(DEEPEST):
+        if span.context_tracer is not None:
+            break
+        span = span.parent_span
+    return span.context_tracer
 
 
 _watching: tuple[weakref.ref[RunningSpans], ...] = ()  # replaced as a whole: spans are made without a lock

@@ -12,7 +12,7 @@ is decoded when somebody looks at it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["Surface", "metrics_in", "spans_in"]
 
@@ -46,8 +46,8 @@ class Surface(NamedTuple):
     code: int
     """Of its status; 0 is OK."""
 
-    encoded: bytes
-    """The whole span, a serialized ``Span``."""
+    whole: Any
+    """All of it: a serialized ``Span``, or the message itself where the span came as one."""
 
     client: str = ""
     """Who sent it, where there are several."""

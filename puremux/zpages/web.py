@@ -230,7 +230,8 @@ def _is_address(host: str) -> bool:
 
 
 def _redirect(start_response: Respond, location: str) -> Iterable[bytes]:
-    start_response("303 See Other", [("Location", location or "/"), ("Content-Length", "0"), *HEADERS])
+    kind = ("Content-Type", "text/plain; charset=utf-8")
+    start_response("303 See Other", [("Location", location), kind, ("Content-Length", "0"), *HEADERS])
     return []
 
 
