@@ -82,6 +82,10 @@ class Running:
                     raise AssertionError(f"no line with {pattern!r} in:\n{self.output}")
                 self._arrived.wait(left)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         self._process.send_signal(signal.SIGINT)

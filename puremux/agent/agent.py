@@ -1,6 +1,6 @@
 """The embedded agent as one object: for programs, tests and notebooks.
 
-Floor 5, agent: imports the rest of ``agent``.
+Floor 5, agent: imports the rest of ``agent``, and server and transport below.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ import ssl
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..exporter import Exporter
 from ..server import Server
 from ..transport.driver import Driver
+from .health import HealthService
 from .limits import AgentLimits
-from .services import ConfigService, methods
+from .services import SERVICES, ConfigService, methods
 from .store import Store
+from .views import AgentView, ServerView
 
 if TYPE_CHECKING:
+    from .forwarding import Forwarder
     from .prometheus import Page
     from .spanlog import SpanLog
 
@@ -33,6 +37,8 @@ class Agent:
         prometheus: where to serve the Prometheus page, ``host:port``, port 0 for any free one; None for no page.  It
             takes the extra ``puremux[agent]``.
         spans: file to append spans to as JSON lines, ``"-"`` for standard output; None for none.
+        forward: the next agent, to which all spans and metrics are handed on: its address, or an exporter that has
+            options of its own, and is stopped with the agent.
         tls: a context of :func:`puremux.transport.tls.server_context`; None for plaintext.
         limits: what clients may ask of the agent.
     Raises:
@@ -46,23 +52,33 @@ class Agent:
         *,
         prometheus: str | None = None,
         spans: str | None = None,
+        forward: str | Exporter | None = None,
         tls: ssl.SSLContext | None = None,
         limits: AgentLimits | None = None,
     ) -> None:
         self.store = Store(limits or AgentLimits())
         """What the agent knows of its clients."""
-        self._config = ConfigService()
+        self._config = ConfigService(self.store.limits.max_node_bytes)
+        self._health = HealthService(SERVICES)
         self._driver = Driver("puremux agent")
         self._server = Server(
-            methods(self.store, self._config), driver=self._driver, tls=tls, limits=self.store.limits.of_server
+            methods(self.store, self._config, self._health),
+            driver=self._driver,
+            tls=tls,
+            limits=self.store.limits.of_server,
         )
         self._page: Page | None = None
+        self._forwarder: Forwarder | None = None
         self._span_log: SpanLog | None = None
         try:
+            if forward is not None:
+                self._forward(forward)
             if spans is not None:
                 self._log_spans(spans)
             self.address = self._server.listen(address, DEFAULT_PORT)
             """Where it listens, with the port it got."""
+            if forward == self.address:
+                raise ValueError(f"the agent at {self.address} cannot be its own next agent")
             if prometheus is not None:
                 self._page = self._serve_page(prometheus)
         except BaseException:
@@ -80,6 +96,14 @@ class Agent:
         """How many clients are connected now."""
         return self._server.connections
 
+    def view(self) -> AgentView:
+        """What came in, what was refused, and what was handed on."""
+        server = self._server
+        with self._driver.lock:
+            refused = dict(server.refused_connections), dict(server.refused_calls)
+        forward = self._forwarder.view() if self._forwarder is not None else None
+        return AgentView(self.store.totals(), ServerView(server.connections, *refused), forward)
+
     def push_config(self, config: Any) -> None:
         """Ask all clients, and those who come, to sample as a ``TraceConfig`` message says.
 
@@ -90,19 +114,34 @@ class Agent:
         with self._driver.lock:
             self._config.push(config.SerializeToString())
 
-    def stop(self, grace: float = 0.0) -> None:
+    def stop(self, grace: float = 0.0) -> bool:
         """Stop serving.  A second time does nothing.
 
+        With a grace, the clients are told to leave (GOAWAY), health checks to look elsewhere; what clients half-close
+        meanwhile is confirmed; and what waits for the next agent is delivered.
+
         Args:
-            grace: seconds that running calls have to end.
+            grace: seconds that all this may take.
+        Returns:
+            False when something was left that the next agent has not confirmed.
         """
-        self._server.stop(grace)
+        until = self._driver.clock() + grace
+        if grace > 0:
+            with self._driver.lock:
+                self._health.drain()
+                self._config.drain()
+                self._server.drain()
+            # A client that never half-closes, as Go's exporter, must not use up the time to deliver the rest.
+            self._server.wait(grace if self._forwarder is None else grace / 2)
+        self._server.stop()
+        delivered = self._stop_forwarding(max(0.0, until - self._driver.clock()))
         if self._page is not None:
             self._page.close()
             self._page = None
         if self._span_log is not None:
             self._span_log.close()
             self._span_log = None
+        return delivered
 
     def __enter__(self) -> Agent:
         return self
@@ -112,8 +151,19 @@ class Agent:
     ) -> None:
         self.stop()
 
+    def _stop_forwarding(self, timeout: float) -> bool:
+        forwarder, self._forwarder = self._forwarder, None
+        return forwarder is None or forwarder.stop(timeout)
+
+    def _forward(self, to: str | Exporter) -> None:
+        from .forwarding import Forwarder  # here, since few agents have one
+
+        self._forwarder = Forwarder(to)
+        self.store.on_spans(self._forwarder.spans)
+        self.store.on_metrics(self._forwarder.metrics)
+
     def _log_spans(self, path: str) -> None:
-        from .spanlog import SpanLog  # here, since few agents have one
+        from .spanlog import SpanLog  # here, for the same reason
 
         self._span_log = SpanLog(path)
         self.store.on_spans(self._span_log.receive)
@@ -124,7 +174,7 @@ class Agent:
         host, _, port = address.rpartition(":")
         if not port.isdigit():
             raise ValueError(f"the Prometheus page takes host:port, not {address!r}")
-        return serve_page(self.store, host.strip("[]") or "127.0.0.1", int(port))
+        return serve_page(self.store, host.strip("[]") or "127.0.0.1", int(port), view=self.view)
 
     def _expire(self) -> None:
         self.store.expire()

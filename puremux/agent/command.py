@@ -1,52 +1,110 @@
 """``puremux agent``: the embedded agent in the foreground.
 
-Floor 5, agent: imports agent and signals, and errors below.
+Floor 5, agent: imports agent, live, options, sampling and signals, and errors and transport below.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ssl
 import sys
+from typing import Callable
 
 from ..errors import PuremuxError
+from ..exporter import Exporter
+from ..transport.tls import server_context
 from .agent import Agent
-from .signals import told_to_stop
+from .live import LOOK, screen_on
+from .options import add_options, gather
+from .sampling import trace_config
+from .signals import hung_up, told_to_stop
 
 __all__ = ["add_options", "run"]
 
-GRACE = 1.0  # seconds that running calls have to end
-DAY = 86_400.0  # seconds; some systems can't wait for ever
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``puremux agent``."""
-    add = parser.add_argument
-    add("--listen", metavar="ADDRESS", default="localhost:55678", help="HOST:PORT or unix:/path; default: %(default)s")
-    add("--prometheus", metavar="HOST:PORT", help="serve the metrics of all clients there, at /metrics")
-    add("--spans", metavar="FILE", help="append each span as a line of JSON; - for the output")
+LOST = 1  # exit code when something that was acknowledged has not reached the next agent
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the agent until SIGINT or SIGTERM.
 
+    Returns:
+        0, or 1 when at the end the next agent had not confirmed everything.
     Raises:
         PuremuxError, OSError, ValueError: it cannot begin; the message says why.
     """
-    with told_to_stop() as told, _agent(options) as agent:
+    settings = gather(options)
+    _raise_descriptor_limit()
+    with told_to_stop() as told, hung_up() as again, _agent(settings) as agent:
         where = f"Listening for OpenCensus at {agent.address}."
         if agent.page is not None:
             where += f"  Metrics: {agent.page}"
         # Not on the output, which may be where the spans go.
         sys.stderr.write(where + "\n")
         sys.stderr.flush()
-        while not told.wait(DAY):
-            pass
-        agent.stop(GRACE)
-    return 0
+        with screen_on(sys.stderr, where, live=settings.live) as screen:
+            while not told.wait(LOOK):
+                screen.show(agent)
+                if again.is_set():
+                    again.clear()
+                    _read_again(agent, options, screen.say)
+        return 0 if agent.stop(settings.grace) else LOST
+
+
+def _read_again(agent: Agent, options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    """Push the sampler that the file names now; all else needs a new start."""
+    try:
+        sampler = gather(options).config_push
+        if sampler is not None:
+            agent.push_config(trace_config(sampler))
+        say(f"Read again: clients are asked for {sampler}." if sampler else "Read again: no sampler is asked for.")
+    except (PuremuxError, ValueError) as error:
+        say(f"puremux agent: {error}; what was in force stays.")
 
 
 def _agent(options: argparse.Namespace) -> Agent:
+    sampler = trace_config(options.config_push) if options.config_push is not None else None
     try:
-        return Agent(options.listen, prometheus=options.prometheus, spans=options.spans)
+        agent = Agent(
+            options.listen,
+            prometheus=options.prometheus,
+            spans=options.spans,
+            forward=_forward(options),
+            tls=_tls(options),
+            limits=options.limits,
+        )
     except ModuleNotFoundError as error:
         raise PuremuxError(f"{error}; the Prometheus page needs it: pip install 'puremux[agent]'") from None
+    if sampler is not None:
+        agent.push_config(sampler)
+    return agent
+
+
+def _forward(options: argparse.Namespace) -> Exporter | str | None:
+    to: str | None = options.forward
+    if to is None or not (options.forward_insecure or options.forward_ca):
+        return to
+    if options.forward_insecure and options.forward_ca:
+        raise ValueError("--forward-insecure and --forward-ca exclude each other")
+    tls = ssl.create_default_context(cafile=options.forward_ca) if options.forward_ca else None
+    insecure = True if options.forward_insecure else None
+    return Exporter(to, insecure=insecure, tls=tls, service_name="puremux agent", start=False)
+
+
+def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
+    if options.tls_cert is not None:
+        return server_context(options.tls_cert, options.tls_key, options.tls_client_ca)
+    if options.tls_key is not None or options.tls_client_ca is not None:
+        raise ValueError("--tls-key and --tls-client-ca need --tls-cert")
+    return None
+
+
+def _raise_descriptor_limit() -> None:
+    """As many connections as the system allows: what a shell allows is often 1024 descriptors."""
+    try:
+        import resource  # here, since Windows has none
+    except ImportError:
+        return
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

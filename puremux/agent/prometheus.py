@@ -1,6 +1,6 @@
 """The Prometheus page of the agent: all metrics of all clients, and the agent's own.
 
-Floor 5, agent: imports families, naming, refusal, store, values, views and page below; and prometheus-client, the extra
+Floor 5, agent: imports families, naming, own, store, values, views and page below; and prometheus-client, the extra
 ``puremux[agent]``.
 Spec: Prometheus's text format 0.0.4 and OpenMetrics 1.0, both written by prometheus-client; naming says which names
 metrics and labels get, families what becomes of clashes.
@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, cast
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
@@ -27,14 +27,13 @@ from ..page import Page, serve_wsgi
 from . import values
 from .families import CONFLICTS, SUFFIXES, Families, Labels, target_labels
 from .naming import label_name
-from .refusal import SPAN_REASONS, Reason
+from .own import PREFIX, own_metrics
 from .store import Store
 from .values import Distribution, Summary, Value
-from .views import SourceView, Totals
+from .views import AgentView, SourceView
 
 __all__ = ["AgentCollector", "Page", "page_app", "serve_page"]
 
-PREFIX = "puremux_agent"
 RENDERING = 30.0  # seconds to wait until another page is made
 PATHS = ("/", "/metrics")
 READABLE_VERSION = re.compile(r"\d{1,4}(\.\d{1,4})*")
@@ -46,15 +45,17 @@ class AgentCollector:
     Args:
         node_labels: put all that a client's Node says on each of its series, and ``job``, as the Collector does
             when told to convert resources to labels; there is no ``target_info`` then.
+        view: what the agent says of itself; None for what the store says.
     """
 
-    def __init__(self, store: Store, *, node_labels: bool = False) -> None:
+    def __init__(self, store: Store, *, node_labels: bool = False, view: Callable[[], AgentView] | None = None) -> None:
         self._store = store
         self._node_labels = node_labels
+        self._view = view or (lambda: AgentView(store.totals()))
 
     def collect(self) -> Iterator[Metric]:
         """The families of the page.  The samples of each are made while they are read, and can be read once."""
-        own = _own_metrics(self._store.totals())
+        own = own_metrics(self._view())
         families = Families(_names([*own, _conflicts({}), _target_info({})]))
         targets: dict[frozenset[tuple[str, str]], SourceView] = {}
         for source in self._store.metrics():
@@ -80,14 +81,16 @@ class AgentCollector:
         return labels
 
 
-def page_app(store: Store, *, node_labels: bool = False) -> Callable[..., Iterable[bytes]]:
+def page_app(
+    store: Store, *, node_labels: bool = False, view: Callable[[], AgentView] | None = None
+) -> Callable[..., Iterable[bytes]]:
     """The page as a WSGI application, to mount in one's own server.
 
     It serves ``/`` and ``/metrics``, as text or as OpenMetrics, whichever the Accept header asks for.  One request has
     it at a time, since a page of thousands of clients takes memory.
     """
     registry = CollectorRegistry(support_collectors_without_names=True)
-    registry.register(AgentCollector(store, node_labels=node_labels))
+    registry.register(AgentCollector(store, node_labels=node_labels, view=view))
     app = make_wsgi_app(registry)
     rendering = threading.Lock()
 
@@ -107,16 +110,23 @@ def page_app(store: Store, *, node_labels: bool = False) -> Callable[..., Iterab
     return serve
 
 
-def serve_page(store: Store, host: str, port: int, *, node_labels: bool = False) -> Page:
+def serve_page(
+    store: Store,
+    host: str,
+    port: int,
+    *,
+    node_labels: bool = False,
+    view: Callable[[], AgentView] | None = None,
+) -> Page:
     """Serve the page over HTTP, on threads of its own.
 
     Args:
         port: 0 for any free one.
-        node_labels: as :class:`AgentCollector` takes it.
+        node_labels, view: as :class:`AgentCollector` takes them.
     Raises:
         OSError: the address cannot be listened on.
     """
-    return serve_wsgi(page_app(store, node_labels=node_labels), host, port)
+    return serve_wsgi(page_app(store, node_labels=node_labels, view=view), host, port)
 
 
 # Values as samples
@@ -169,35 +179,7 @@ SAMPLES: Mapping[str, Callable[[str, dict[str, str], Value], Iterator[Sample]]] 
 }
 
 
-# What the agent says itself
-
-
-def _own_metrics(totals: Totals) -> list[Metric]:
-    requests = CounterMetricFamily(f"{PREFIX}_requests", "Messages received on Export calls.", labels=["service"])
-    requests.add_metric(["trace"], totals.trace_requests)
-    requests.add_metric(["metrics"], totals.metrics_requests)
-    return [
-        GaugeMetricFamily(f"{PREFIX}_clients", "Clients known now.", totals.clients),
-        CounterMetricFamily(
-            f"{PREFIX}_expired_clients", "Clients forgotten since they were silent.", totals.expired_clients
-        ),
-        requests,
-        CounterMetricFamily(f"{PREFIX}_spans", "Spans received.", totals.spans),
-        _refused("spans", "Spans refused.", SPAN_REASONS, totals.refused_spans),
-        CounterMetricFamily(f"{PREFIX}_metrics", "Metrics received, each time they came.", totals.metrics),
-        CounterMetricFamily(f"{PREFIX}_time_series", "Time series received, each time they came.", totals.time_series),
-        _refused("time_series", "Time series refused.", tuple(Reason), totals.refused_time_series),
-        GaugeMetricFamily(f"{PREFIX}_held_time_series", "Time series held.", totals.series),
-        GaugeMetricFamily(f"{PREFIX}_held_bytes", "Memory for clients and time series, estimated.", totals.bytes),
-        GaugeMetricFamily(f"{PREFIX}_held_spans", "Spans held for pages.", totals.spans_held),
-    ]
-
-
-def _refused(what: str, description: str, reasons: Iterable[Reason], by_reason: Mapping[Reason, int]) -> Metric:
-    family = CounterMetricFamily(f"{PREFIX}_refused_{what}", description, labels=["reason"])
-    for reason in reasons:
-        family.add_metric([reason.value], by_reason.get(reason, 0))
-    return family
+# What is said of all clients
 
 
 def _conflicts(counts: Mapping[str, int]) -> Metric:

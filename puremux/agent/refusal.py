@@ -7,6 +7,7 @@ Floor 5, agent: imports errors, limits and status.
     IntakeError               the call ends with its code
     ├── ProtocolViolation         the client broke a rule of the agent protocol
     ├── LimitReached              a limit of AgentLimits; what still fitted was taken
+    ├── ForwarderFull             as much waits for the next agent as may; the client may send it again
     └── ListenerFailed            whoever was to pass the data on could not; the client may send it again
 """
 
@@ -15,11 +16,20 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
-from ..errors import PuremuxError
+from ..errors import Metadata, PuremuxError
 from ..status import StatusCode
 from .limits import AgentLimits
 
-__all__ = ["SPAN_REASONS", "TOLD", "IntakeError", "LimitReached", "ListenerFailed", "ProtocolViolation", "Reason"]
+__all__ = [
+    "SPAN_REASONS",
+    "TOLD",
+    "ForwarderFull",
+    "IntakeError",
+    "LimitReached",
+    "ListenerFailed",
+    "ProtocolViolation",
+    "Reason",
+]
 
 
 class Reason(enum.Enum):
@@ -29,6 +39,7 @@ class Reason(enum.Enum):
     NODE_TOO_LARGE = "node_too_large"
     TOO_MANY_CLIENTS = "too_many_clients"
     LISTENER_FAILED = "listener_failed"
+    FORWARDER_FULL = "forwarder_full"
     UNSPECIFIED_TYPE = "unspecified_type"
     UNUSABLE_DESCRIPTOR = "unusable_descriptor"
     UNUSABLE_LABELS = "unusable_labels"
@@ -44,6 +55,7 @@ SPAN_REASONS = (
     Reason.TOO_MANY_CLIENTS,
     Reason.OUT_OF_MEMORY,
     Reason.LISTENER_FAILED,
+    Reason.FORWARDER_FULL,
 )
 """Why spans can be refused; time series can be for every reason."""
 
@@ -62,6 +74,9 @@ class IntakeError(PuremuxError):
 
     ``code`` and the sentence are for the client; ``reason`` is what it is counted under.
     """
+
+    metadata: Metadata = ()
+    """What else the client is told."""
 
     def __init__(self, code: StatusCode, reason: Reason, message: str) -> None:
         super().__init__(code, reason, message)
@@ -101,3 +116,17 @@ class ListenerFailed(IntakeError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return ListenerFailed, (self.message,)
+
+
+class ForwarderFull(IntakeError):
+    """Nothing more can be held for the next agent; what was not handed on counts as refused."""
+
+    metadata = (("retry-after-ms", "1000"),)  # our exporter knows by it that this is no fault of the message
+
+    def __init__(self, target: str) -> None:
+        sentence = f"as much waits for {target} as this agent may hold; send it again later"
+        super().__init__(StatusCode.RESOURCE_EXHAUSTED, Reason.FORWARDER_FULL, sentence)
+        self._target = target
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ForwarderFull, (self._target,)

@@ -1,25 +1,33 @@
 """The services of an OpenCensus Agent, as handlers of calls.
 
-Floor 5, agent: imports server, store, status and ``puremux.proto``.
-Spec: opencensus-proto's agent services; grpc.health.v1.  As the real agents do, an Export call is answered by its
-status alone, once the client has half-closed it and everything on it has been taken.
+Floor 5, agent: imports health, intake, refusal and store, server and status, and ``puremux.proto``.
+Spec: opencensus-proto's agent services.  As the real agents do, an Export call is answered by its status alone, once
+the client has half-closed it and everything on it has been taken.
 """
 
 from __future__ import annotations
 
 from typing import Any, Callable
 
-from ..proto import health_pb2, metrics_service_pb2, trace_service_pb2
+from ..proto import metrics_service_pb2, trace_service_pb2
 from ..server import Handler, Method, Responder
 from ..status import StatusCode
+from .health import HealthService
 from .intake import MetricsIntake, TraceIntake
 from .refusal import IntakeError
 from .store import Store
 
-__all__ = ["ConfigService", "methods"]
+__all__ = ["SERVICES", "ConfigService", "methods"]
+
+SERVICES = (
+    "opencensus.proto.agent.trace.v1.TraceService",
+    "opencensus.proto.agent.metrics.v1.MetricsService",
+)
+
+MOST_UNREAD = 64 * 1024  # bytes of updates that wait for a client
 
 
-def methods(store: Store, config: ConfigService) -> dict[str, Method]:
+def methods(store: Store, config: ConfigService, health: HealthService) -> dict[str, Method]:
     """What the agent serves, by path."""
     return {
         trace_service_pb2.TRACE_SERVICE_EXPORT_PATH: lambda responder: _Export(
@@ -29,8 +37,7 @@ def methods(store: Store, config: ConfigService) -> dict[str, Method]:
             responder, metrics_service_pb2.ExportMetricsServiceRequest.FromString, MetricsIntake(store)
         ),
         trace_service_pb2.TRACE_SERVICE_CONFIG_PATH: config.serve,
-        health_pb2.HEALTH_CHECK_PATH: lambda responder: _Health(responder, watching=False),
-        health_pb2.HEALTH_WATCH_PATH: lambda responder: _Health(responder, watching=True),
+        **health.methods(),
     }
 
 
@@ -51,7 +58,7 @@ class _Export:
         try:
             self._intake.receive(request, len(payload))
         except IntakeError as error:
-            self._responder.finish(error.code, str(error))
+            self._responder.finish(error.code, str(error), error.metadata)
 
     def half_closed(self) -> None:
         self._responder.finish(StatusCode.OK)
@@ -61,9 +68,14 @@ class _Export:
 
 
 class ConfigService:
-    """The Config streams of all clients: hears what they do, tells them what to do."""
+    """The Config streams of all clients: hears what they do, tells them what to do.
 
-    def __init__(self) -> None:
+    Args:
+        most_bytes: of what a client says of itself; it is kept.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
         self._update: bytes | None = None
         self._streams: set[_Config] = set()
 
@@ -81,8 +93,13 @@ class ConfigService:
         update = trace_service_pb2.UpdatedLibraryConfig()
         update.config.MergeFromString(config)
         self._update = update.SerializeToString()
-        for stream in self._streams:
+        for stream in list(self._streams):
             stream.push(self._update)
+
+    def drain(self) -> None:
+        """End all calls, which would hold up the end.  Under the driver's lock."""
+        for stream in list(self._streams):
+            stream.half_closed()
 
     def joined(self, stream: _Config) -> None:
         """A client has announced itself."""
@@ -103,16 +120,22 @@ class _Config:
         self._responder = responder
 
     def push(self, update: bytes) -> None:
-        self._responder.send(update)
+        if self._responder.pending > MOST_UNREAD:
+            self._end(StatusCode.RESOURCE_EXHAUSTED, "this client does not read what it is told")
+        else:
+            self._responder.send(update)
 
     def message(self, payload: bytes) -> None:
+        if len(payload) > self._service.most_bytes:
+            self._end(StatusCode.RESOURCE_EXHAUSTED, f"the message is larger than {self._service.most_bytes} bytes")
+            return
         try:
             current = trace_service_pb2.CurrentLibraryConfig.FromString(payload)
         except Exception as error:  # noqa: BLE001  as above
-            self._responder.finish(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}")
+            self._end(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}")
             return
         if self.current is None and not current.HasField("node"):
-            self._responder.finish(StatusCode.INVALID_ARGUMENT, "Config's first message must have a Node")
+            self._end(StatusCode.INVALID_ARGUMENT, "Config's first message must have a Node")
             return
         if self.current is not None and not current.HasField("node"):
             current.node.CopyFrom(self.current.node)
@@ -120,28 +143,11 @@ class _Config:
         self._service.joined(self)
 
     def half_closed(self) -> None:
-        self._service.left(self)
-        self._responder.finish(StatusCode.OK)
+        self._end(StatusCode.OK, "")
 
     def ended(self) -> None:
         self._service.left(self)
 
-
-class _Health:
-    """grpc.health.v1: the agent serves whenever it answers at all."""
-
-    def __init__(self, responder: Responder, *, watching: bool) -> None:
-        self._responder = responder
-        self._watching = watching
-
-    def message(self, payload: bytes) -> None:
-        answer = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
-        self._responder.send(answer.SerializeToString())
-        if not self._watching:
-            self._responder.finish(StatusCode.OK)
-
-    def half_closed(self) -> None:
-        pass
-
-    def ended(self) -> None:
-        pass
+    def _end(self, code: StatusCode, sentence: str) -> None:
+        self._service.left(self)
+        self._responder.finish(code, sentence)

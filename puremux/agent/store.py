@@ -19,7 +19,7 @@ from ..proto.trace_service_pb2 import ExportTraceServiceRequest
 from .clients import Client, ClientIdentity, ClientView, node_attributes
 from .limits import AgentLimits
 from .recent import HeldSpan, RecentSpans
-from .refusal import IntakeError, LimitReached, Reason
+from .refusal import LimitReached, Reason
 from .sender import Sender, message_key
 from .series import Descriptors, NewPoint, Refused, Source, read_newest
 from .table import ENTRY_BYTES, Budget, SeriesTable
@@ -236,19 +236,13 @@ class Store:
 
 
 def _tell(listeners: list[Callable[[Received], None]], received: Received) -> None:
-    """Tell all listeners, also when one fails.
+    """Tell the listeners, in the order in which they came; those behind one that refuses will have it the next time.
 
     Raises:
-        IntakeError: the first that one of them raised.
+        IntakeError: one of them refuses.
     """
-    failed: IntakeError | None = None
     for listener in listeners:
-        try:
-            listener(received)
-        except IntakeError as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
+        listener(received)
 
 
 def _weight(node_key: bytes) -> int:

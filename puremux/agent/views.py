@@ -1,4 +1,4 @@
-"""What the store gives away: requests as they come in, and plain copies of what it holds.
+"""What the agent gives away: requests as they come in, and plain copies of what it holds and counts.
 
 Floor 5, agent: imports clients, refusal, series, values and ``puremux.proto``.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..proto import common_pb2, metrics_service_pb2, resource_pb2, trace_service_pb2
 from .clients import ClientIdentity
@@ -15,7 +15,16 @@ from .refusal import Reason
 from .series import Descriptor, LabelValues
 from .values import Value
 
-__all__ = ["HeldPoints", "MetricsReceived", "SourceView", "SpansReceived", "Totals"]
+__all__ = [
+    "AgentView",
+    "ForwardView",
+    "HeldPoints",
+    "MetricsReceived",
+    "ServerView",
+    "SourceView",
+    "SpansReceived",
+    "Totals",
+]
 
 
 @dataclass(frozen=True)
@@ -92,3 +101,39 @@ class Totals(NamedTuple):
     spans_held: int
     span_bytes_held: int
     """As they were on the wire."""
+
+
+class ServerView(NamedTuple):
+    """The connections, and what was refused before it came to a store."""
+
+    connections: int
+    refused_connections: Mapping[str, int]
+    """By the names in ``server.limits.CONNECTION_REASONS``."""
+
+    refused_calls: Mapping[str, int]
+    """By the names in ``server.limits.CALL_REASONS``."""
+
+
+class ForwardView(NamedTuple):
+    """What was handed on to the next agent."""
+
+    target: str
+    state: str
+    """Of the connection."""
+
+    last_error: str | None
+    spans: Mapping[str, Any]
+    """As :meth:`puremux.Exporter.stats` has it."""
+
+    metrics: Mapping[str, Any]
+
+
+class AgentView(NamedTuple):
+    """All that an agent says of itself."""
+
+    totals: Totals
+    server: ServerView | None = None
+    """None for a store without a server."""
+
+    forward: ForwardView | None = None
+    """None for an agent that hands nothing on."""

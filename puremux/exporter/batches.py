@@ -33,6 +33,11 @@ class Batch:
     confirmed_then: int = -1
     """What the ledger had confirmed at the last such refusal."""
 
+    @property
+    def size(self) -> int:
+        """Bytes held for it."""
+        return len(self.payload) + len(self.identity or b"")
+
 
 @dataclass
 class Ledger:
@@ -69,10 +74,14 @@ class Ledger:
 
     unconfirmed_bytes: int = 0
 
+    def has_room(self, batch: Batch) -> bool:
+        """Whether a new batch would have no other make room for it."""
+        return self.kept_bytes + batch.size <= self.most_bytes
+
     def add(self, batch: Batch) -> None:
         """Take a new batch; the oldest waiting ones make room for it."""
         self.accepted += batch.count
-        self.kept_bytes += len(batch.payload)
+        self.kept_bytes += batch.size
         self.waiting.append(batch)
         while self.kept_bytes > self.most_bytes and len(self.waiting) > 1:
             self.drop(self.waiting.popleft(), "replay buffer full")
@@ -87,22 +96,22 @@ class Ledger:
             self.batches["sent"] += 1
         batch.sends += 1
         self.unconfirmed += batch.count
-        self.unconfirmed_bytes += len(batch.payload)
+        self.unconfirmed_bytes += batch.size
 
     def confirm(self, batches: list[Batch]) -> None:
         """Note that batches on a stream have arrived for good."""
         for batch in batches:
             self.unconfirmed -= batch.count
-            self.unconfirmed_bytes -= len(batch.payload)
+            self.unconfirmed_bytes -= batch.size
             self.confirmed += batch.count
             self.batches["confirmed"] += 1
-            self.kept_bytes -= len(batch.payload)
+            self.kept_bytes -= batch.size
 
     def give_back(self, batches: list[Batch]) -> None:
         """Put batches whose stream broke before the others again, in their order."""
         for batch in batches:
             self.unconfirmed -= batch.count
-            self.unconfirmed_bytes -= len(batch.payload)
+            self.unconfirmed_bytes -= batch.size
         self.waiting.extendleft(reversed(batches))
         while self.kept_bytes > self.most_bytes and len(self.waiting) > 1:
             self.drop(self.waiting.popleft(), "replay buffer full")
@@ -110,7 +119,7 @@ class Ledger:
     def drop(self, batch: Batch, reason: str) -> None:
         """Give up a batch that is neither waiting nor on a stream any more."""
         self.dropped[reason] += batch.count
-        self.kept_bytes -= len(batch.payload)
+        self.kept_bytes -= batch.size
 
     def drop_all(self, reason: str) -> int:
         """Give up everything that is not confirmed; return how many items that is."""

@@ -160,13 +160,16 @@ class Engine:
         """Nobody will use the exporter any more: deliver what it holds, then stop.  Does not wait."""
         self._driver.call_unlocked(self._stop_quietly)
 
-    def submit(self, signal: Signal, batch: Batch) -> None:
-        """Send a batch that came ready-made."""
-        if self.watchers:
-            self._driver.call_unlocked(lambda: self.watchers.batch(signal.name, batch.payload))
+    def submit(self, signal: Signal, batch: Batch, *, make_room: bool = True) -> bool:
+        """Send a batch that came ready-made; False if others would have to make room, and must not."""
         with self._driver.lock:
+            if not (make_room or signal.ledger.has_room(batch)):
+                return False
             signal.service.submit(batch)
             self._run()
+        if self.watchers:
+            self._driver.call_unlocked(lambda: self.watchers.batch(signal.name, batch.payload))
+        return True
 
     def flush(self, timeout: float | None) -> bool:
         """Send all, and wait until the agent has proven that it has it; False if it did not in time."""

@@ -191,29 +191,33 @@ class Exporter:
         if len(signal.queue):  # metrics come once a period, and their time is theirs: no waiting for more
             self._engine.summon_all()
 
-    def export_trace_request(self, request: Any) -> None:
+    def export_trace_request(self, request: Any, *, make_room: bool = True) -> bool:
         """Send a ready ``ExportTraceServiceRequest``; its Node and Resource hold for its own spans.
 
         Args:
             request: of :mod:`puremux.proto`, or anybody's message of that type.
+            make_room: False to rather not take it than drop older spans, when as much is held as may be.
+        Returns:
+            Whether it was taken; True unless ``make_room`` is False.
         Raises:
             AttributeError: it is no message; one of another type may raise protobuf's DecodeError.
         Source: opencensus-proto's TraceService.Export.
         """
         parsed = trace_service_pb2.ExportTraceServiceRequest.FromString(request.SerializeToString())
-        self._export_request(self._spans, parsed, "spans")
+        return self._export_request(self._spans, parsed, "spans", make_room)
 
-    def export_metrics_request(self, request: Any) -> None:
+    def export_metrics_request(self, request: Any, *, make_room: bool = True) -> bool:
         """Send a ready ``ExportMetricsServiceRequest``, as :meth:`export_trace_request` does."""
         parsed = metrics_service_pb2.ExportMetricsServiceRequest.FromString(request.SerializeToString())
-        self._export_request(self._metrics, parsed, "metrics")
+        return self._export_request(self._metrics, parsed, "metrics", make_room)
 
-    def _export_request(self, signal: Signal, request: Any, field: str) -> None:
+    def _export_request(self, signal: Signal, request: Any, field: str, make_room: bool) -> bool:
         count = len(getattr(request, field))
         identity = self._identity.of_request(request)
         request.ClearField("node")
         request.ClearField("resource")
-        self._engine.submit(signal, Batch(request.SerializeToString(), count, identity))
+        batch = Batch(request.SerializeToString(), count, identity)
+        return self._engine.submit(signal, batch, make_room=make_room)
 
     # Life
 

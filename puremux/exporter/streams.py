@@ -25,6 +25,7 @@ __all__ = ["Pace", "Service"]
 
 HIGH_WATER = 512 * 1024  # bytes waiting for the agent's windows at which no more is put on a stream
 AFTER_A_BREAK = 0.25  # seconds to the first rotation: an agent that breaks off each second must not get it all again
+PUSHBACK = "retry-after-ms"  # what an agent without room says: that is no fault of a batch
 REFUSALS = 3  # of one batch, others having been confirmed in between, after which it is given up
 
 
@@ -284,13 +285,15 @@ class Service:
             self._hurry()
             return  # again at once, on the next connection
         self._failures += 1
-        self._suspects = len(stream.batches)
-        if self._suspects == 1:
+        # One by one, as long as any is under suspicion: of what goes together, all is sent again when one is refused.
+        self._suspects = max(self._suspects, len(stream.batches))
+        is_busy = any(key == PUSHBACK for key, _ in ended.trailing_metadata)
+        if len(stream.batches) == 1 and not is_busy:
             self._set_aside(stream.batches[0])
         sentence = f"{self._channel.name} ended {self.path} with {ended.code.name}: {ended.details}"
         self._owner.complain("the agent refuses", sentence)
         # The first failure after a success may be one batch's own fault: the others need not wait for it.
-        delay = self._backoff.delay(self._failures - 1) if self._failures > 1 else 0.0
+        delay = self._backoff.delay(self._failures - 1) if self._failures > 1 or is_busy else 0.0
         self._retry = self._driver.call_later(delay, self._try_again)
 
     def _hurry(self) -> None:

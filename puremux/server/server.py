@@ -99,12 +99,14 @@ class Server:
 
     def stop(self, grace: float = 0.0) -> None:
         """Drain, let running calls end within ``grace`` seconds, and close everything.  A second time does nothing."""
-        if not self._closed:
+        if grace > 0 and not self._closed:
             self.drain()
-            if grace > 0:
-                self.wait(grace)
+            self.wait(grace)
         with self.driver.lock:
-            self._closed = True
+            self._closed = self._draining = True
+            for listener in self._listeners:
+                listener.close()
+            self._listeners = []
             for client in list(self._clients):
                 client.close()
         self.driver.close()

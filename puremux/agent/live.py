@@ -1,0 +1,236 @@
+"""What the agent does, live in a terminal: clients, rates, errors, what is refused, memory; or as plain lines.
+
+Floor 5, agent: imports agent and views; rich only when it is there and the output is a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, TextIO
+
+from .agent import Agent
+from .clients import ClientView
+from .views import AgentView
+
+__all__ = ["LOOK", "Glance", "Screen", "screen_on"]
+
+LOOK = 0.5  # seconds between two looks
+LINE_PERIOD = 5.0  # seconds between two plain lines
+AROUND = 14  # lines that the table of clients leaves to all else
+REMARKS = 3  # lines kept of what was said
+
+
+@dataclass(frozen=True)
+class Glance:
+    """The agent at one moment."""
+
+    seconds: float
+    """Since the view began."""
+
+    view: AgentView
+    clients: Sequence[ClientView]
+    memory: int | None
+    """Bytes of this process that are in memory; None where the system does not tell."""
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Spans and metrics a second, of all clients."""
+        return sum(each.spans_per_second for each in self.clients), sum(
+            each.metrics_per_second for each in self.clients
+        )
+
+    def refused(self) -> list[tuple[str, int]]:
+        """What was refused, and how often, by kind and reason."""
+        totals, server = self.view.totals, self.view.server
+        found = [(f"spans: {reason.value}", count) for reason, count in totals.refused_spans.items()]
+        found += [(f"time series: {reason.value}", count) for reason, count in totals.refused_time_series.items()]
+        if server is not None:
+            found += [(f"connections: {reason}", count) for reason, count in server.refused_connections.items()]
+            found += [(f"calls: {reason}", count) for reason, count in server.refused_calls.items()]
+        return [(f"{words.replace('_', ' ')}", count) for words, count in found if count]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """What there is to tell but for the clients, as pairs of a heading and words."""
+        totals, server, forward = self.view.totals, self.view.server, self.view.forward
+        spans, metrics = self.rates
+        refused = "; ".join(f"{words} {count:,}" for words, count in self.refused())
+        rows = [
+            ("connections", f"{server.connections:,}" if server else "none"),
+            ("clients", f"{totals.clients:,}, {totals.expired_clients:,} forgotten"),
+            ("spans", f"{totals.spans:,}, {spans:,.0f} a second"),
+            ("metrics", f"{totals.metrics:,}, {metrics:,.0f} a second; {totals.series:,} time series held"),
+            ("refused", refused or "nothing"),
+        ]
+        if forward is not None:
+            held = forward.spans["waiting"] + forward.spans["unconfirmed"]
+            lost = sum(forward.spans["dropped"].values())
+            words = f"{forward.state}; {forward.spans['confirmed']:,} spans confirmed, {held:,} held, {lost:,} given up"
+            rows.append((f"to {forward.target}", words))
+        if self.memory is not None:
+            rows.append(("memory", f"{self.memory / 2**20:,.0f} MiB"))
+        return rows
+
+    def as_line(self) -> str:
+        """All but the clients in a line."""
+        return f"{self.seconds:.0f} s: " + "; ".join(f"{heading} {words}" for heading, words in self.rows())
+
+
+class Screen(Protocol):
+    """Where the agent shows itself."""
+
+    def __enter__(self) -> Screen: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def say(self, text: str) -> None:
+        """Tell something that happened."""
+
+    def show(self, agent: Agent) -> None:
+        """Show how things stand."""
+
+
+def screen_on(output: TextIO, title: str, *, live: bool) -> Screen:
+    """Make the screen that is asked for, or the best that the output allows."""
+    if live and output.isatty():
+        try:
+            return RichScreen(output, title)
+        except ImportError:
+            pass  # rich is an extra: plain lines tell the same
+    return PlainScreen(output, LINE_PERIOD if live else None)
+
+
+class PlainScreen:
+    """A line now and then.
+
+    Args:
+        period: seconds between two lines; None for only what is said.
+    """
+
+    def __init__(self, output: TextIO, period: float | None) -> None:
+        self._output = output
+        self._period = period
+        self._began = self._shown = time.monotonic()
+
+    def __enter__(self) -> PlainScreen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        self._output.write(text + "\n")
+        self._output.flush()
+
+    def show(self, agent: Agent) -> None:
+        """Write a line, if the last one is old enough."""
+        now = time.monotonic()
+        if self._period is not None and now - self._shown >= self._period:
+            self._shown = now
+            self.say(glance(agent, now - self._began).as_line())
+
+
+class RichScreen:
+    """The whole terminal, drawn anew at each look, so that it follows the terminal's size.
+
+    Raises:
+        ImportError: rich is not installed.
+    """
+
+    def __init__(self, output: TextIO, title: str) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._title = title
+        self._began = time.monotonic()
+        self._remarks: deque[str] = deque(maxlen=REMARKS)
+        self._console = Console(file=output, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, screen=True)
+
+    def __enter__(self) -> RichScreen:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Have a line stand at the bottom for a while."""
+        self._remarks.append(text)
+
+    def show(self, agent: Agent) -> None:
+        """Draw."""
+        shown = glance(agent, time.monotonic() - self._began)
+        self._live.update(drawing(shown, self._title, self._remarks, self._console.size.height), refresh=True)
+
+
+def glance(agent: Agent, seconds: float) -> Glance:
+    """Look at an agent."""
+    return Glance(seconds, agent.view(), agent.store.clients(), _resident_bytes())
+
+
+def drawing(shown: Glance, title: str, remarks: Sequence[str] | deque[str], height: int) -> Any:
+    """A glance as what rich can draw, for a terminal of so many lines."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = Table(box=None, show_header=False, padding=(0, 1))
+    for heading, words in shown.rows():
+        facts.add_row(Text(heading, style="bold"), Text(_plain(words)))
+    table = Table(expand=True)
+    for heading in ("service", "instance", "spans/s", "spans", "metrics/s", "time series", "refused"):
+        table.add_column(heading, justify="left" if heading in ("service", "instance") else "right", no_wrap=True)
+    busiest = sorted(shown.clients, key=lambda each: (-each.spans_per_second - each.metrics_per_second, -each.requests))
+    room = max(1, height - AROUND - len(remarks))
+    for client in busiest[:room]:
+        table.add_row(*map(Text, _cells(client)))
+    if len(busiest) > room:
+        table.caption = f"and {len(busiest) - room:,} more"
+    said = [Text(_plain(remark), style="yellow") for remark in remarks]
+    return Group(Text(_plain(f"{title}  {shown.seconds:.0f} s"), style="bold"), facts, table, *said)
+
+
+def _cells(client: ClientView) -> tuple[str, ...]:
+    identity = client.identity
+    return (
+        _plain(identity.service_name or "(no name)"),
+        _plain(identity.instance),
+        f"{client.spans_per_second:,.1f}",
+        f"{client.spans:,}",
+        f"{client.metrics_per_second:,.1f}",
+        f"{client.series:,}",
+        f"{client.refused:,}",
+    )
+
+
+def _plain(text: str) -> str:
+    """A text that cannot steer the terminal: names are what clients say they are."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text[:200])
+
+
+def _resident_bytes() -> int | None:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        pass
+    if sys.platform == "win32":
+        return None
+    import resource  # here, since Windows has none
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # the most so far, which is what other systems tell
+    return most if sys.platform == "darwin" else most * 1024
