@@ -12,11 +12,11 @@ from __future__ import annotations
 import weakref
 from bisect import bisect_right
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from .status import StatusCode
 
-__all__ = ["LATENCY_BOUNDS", "MethodBook", "MethodCounts", "MethodView", "channel_book", "channel_books"]
+__all__ = ["LATENCY_BOUNDS", "CountedCall", "MethodBook", "MethodCounts", "MethodView", "channel_book", "channel_books"]
 
 LATENCY_BOUNDS = (10e-6, 100e-6, 1e-3, 10e-3, 0.1, 1.0, 10.0, 100.0)
 """Seconds at which one latency bucket ends and the next begins."""
@@ -120,6 +120,38 @@ class MethodCounts:
             self._received_messages,
             self._received_bytes,
         )
+
+
+class CountedCall:
+    """One call of a method, from now until it ends.
+
+    Args:
+        clock: seconds, as ``time.monotonic``.
+    """
+
+    __slots__ = ("_began", "_clock", "_counts")
+
+    def __init__(self, counts: MethodCounts, clock: Callable[[], float]) -> None:
+        self._counts: MethodCounts | None = counts
+        self._clock = clock
+        self._began = clock()
+        counts.start()
+
+    def sent(self, size: int) -> None:
+        """A message of so many bytes was sent."""
+        if self._counts is not None:
+            self._counts.sent(size)
+
+    def received(self, size: int) -> None:
+        """A message of so many bytes came."""
+        if self._counts is not None:
+            self._counts.received(size)
+
+    def end(self, code: StatusCode) -> None:
+        """It is over; only the first time counts, and nothing does afterwards."""
+        counts, self._counts = self._counts, None
+        if counts is not None:
+            counts.end(code, self._clock() - self._began)
 
 
 class MethodBook:

@@ -1,6 +1,6 @@
 """One client of a server: its connection, and its calls.
 
-Floor 3, I/O: imports the rest of ``server`` but ``server``, and transport, protocol and status.
+Floor 3, I/O: imports the rest of ``server`` but ``server``, and methods, transport, protocol and status.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from typing import NamedTuple, Protocol
 
+from ..methods import CountedCall, MethodBook
 from ..protocol.connection import Connection
 from ..protocol.events import CallEnded, ConnectionEnded, Event, HalfClosed, MessageReceived, RequestReceived
 from ..status import StatusCode
@@ -19,6 +20,7 @@ from .responder import Handler, Method, Responder
 
 __all__ = ["Client", "Host"]
 
+UNKNOWN = "(unknown methods)"  # as their calls are counted
 NOBODYS_FAULT = (0x0, 0xA)  # NO_ERROR and CONNECT_ERROR: the client hung up, or the way to it broke
 
 
@@ -27,6 +29,7 @@ class Host(Protocol):
 
     driver: Driver
     limits: ServerLimits
+    calls: MethodBook
 
     def method(self, path: str) -> Method | None:
         """What serves a path."""
@@ -114,6 +117,7 @@ class Client:
         if isinstance(event, MessageReceived):
             running = self._calls.get(event.stream_id)
             if running is not None:
+                running.responder.counted.received(len(event.payload))
                 running.handler.message(event.payload)
             self._link.connection.message_taken(event.stream_id)
         elif isinstance(event, RequestReceived):
@@ -128,8 +132,10 @@ class Client:
             self._leave(event)
 
     def _begin(self, request: RequestReceived) -> None:
-        responder = Responder(self._link, request, self._peer, self._finished)
         method = self._host.method(request.path)
+        counts = self._host.calls.of(request.path if method is not None else UNKNOWN)
+        counted = CountedCall(counts, self._host.driver.clock)
+        responder = Responder(self._link, request, self._peer, self._finished, counted)
         if method is None:
             self._host.ended_call(UNKNOWN_METHOD)
             responder.finish(StatusCode.UNIMPLEMENTED, f"no method {request.path[:200]} here")
@@ -143,6 +149,7 @@ class Client:
             self._host.ended_call(MESSAGE_TOO_LARGE)
         running = self._calls.get(ended.stream_id)
         if running is not None:
+            running.responder.counted.end(ended.code)
             running.handler.ended()
         self._finished(ended.stream_id)
 

@@ -1,6 +1,6 @@
 """One call, as the code that serves it sees it.
 
-Floor 3, I/O: imports transport, protocol, errors and status.
+Floor 3, I/O: imports methods, transport, protocol, errors and status.
 Spec: gRPC PROTOCOL-HTTP2.md, "Responses".
 """
 
@@ -10,6 +10,7 @@ import contextlib
 from typing import Callable, Protocol
 
 from ..errors import LocalProtocolError, Metadata
+from ..methods import CountedCall
 from ..protocol.events import RequestReceived
 from ..status import StatusCode
 from ..transport.link import Link
@@ -33,7 +34,14 @@ class Handler(Protocol):
 class Responder:
     """The server's side of one call; nothing happens once the call is over."""
 
-    def __init__(self, link: Link, request: RequestReceived, peer: str, finished: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        request: RequestReceived,
+        peer: str,
+        finished: Callable[[int], None],
+        counted: CountedCall,
+    ) -> None:
         self.request = request
         self.peer = peer
         """The client's address, as ``host:port``."""
@@ -41,6 +49,8 @@ class Responder:
         self._link = link
         self._stream_id = request.stream_id
         self._finished = finished
+        self.counted = counted
+        """The call as it is counted; whoever hears of messages and of the end without us tells it."""
 
     @property
     def pending(self) -> int:
@@ -54,11 +64,13 @@ class Responder:
             with contextlib.suppress(LocalProtocolError):  # sent before
                 connection.send_headers(self._stream_id)
             connection.send_message(self._stream_id, payload)
+            self.counted.sent(len(payload))
             self._link.flush()
 
     def finish(self, code: StatusCode = StatusCode.OK, details: str = "", metadata: Metadata = ()) -> None:
         """End the call with its status."""
         self.is_finished = True
+        self.counted.end(code)
         with contextlib.suppress(LocalProtocolError):
             self._link.connection.send_trailers(self._stream_id, code, details, metadata)
             self._finished(self._stream_id)

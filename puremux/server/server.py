@@ -1,6 +1,6 @@
 """The server: listens, hands calls to their methods, and keeps its clients within bounds.
 
-Floor 3, I/O: imports the rest of ``server``, and transport, protocol, errors and status.
+Floor 3, I/O: imports the rest of ``server``, and methods, transport, protocol, errors and status.
 Spec: gRPC PROTOCOL-HTTP2.md, the server's side; RFC 9113 §6.8 (GOAWAY), §10.5 (denial of service).
 
 One driver thread serves every client.  A client that sends slowly, or reads nothing, costs the others nothing: no
@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 from h2.errors import ErrorCodes
 
+from ..methods import MethodBook
 from ..protocol.connection import Connection
 from ..transport.driver import Driver
 from ..transport.tls import accept_handshake
@@ -54,6 +55,8 @@ class Server:
         """By the names in ``limits.CONNECTION_REASONS``."""
         self.refused_calls: Counter[str] = Counter()
         """By the names in ``limits.CALL_REASONS``."""
+        self.calls = MethodBook("calls served")
+        """What became of the clients' calls, by method."""
         self._methods = methods
         self._tls = tls
         self._listeners: list[Listener] = []

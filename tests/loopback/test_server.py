@@ -12,8 +12,10 @@ from typing import Any, Callable
 import pytest
 
 from puremux import Channel
+from puremux.methods import MethodView
 from puremux.server import Responder, Server, ServerLimits
 from puremux.server import server as server_module
+from puremux.status import StatusCode
 from puremux.transport.driver import Driver
 from tests.hostile import wire
 from tests.waiting import eventually
@@ -237,3 +239,30 @@ def test_a_driver_may_be_shared(start: Start) -> None:
     echo(server.listen("127.0.0.1:0"))
     server.stop()
     server.stop()
+
+
+def test_calls_are_counted_by_method_however_they_end(start: Start) -> None:
+    server, address = start()
+    with Channel(address) as channel:
+        assert channel.unary_unary(ECHO)(b"four", timeout=LIMIT) == b"four"
+        with pytest.raises(Exception, match="no method"):
+            channel.unary_unary("/t/Nothing")(b"", timeout=LIMIT)
+        cancelled = channel.open(SILENT)
+        cancelled.send(b"to be cancelled")
+        eventually(lambda: counted(server)[SILENT].received_bytes == 15, LIMIT)
+        cancelled.cancel()
+        channel.open(SILENT).send(b"to break off")
+        eventually(lambda: counted(server)[SILENT].received_messages == 2, LIMIT)
+    eventually(lambda: not any(view.running for view in counted(server).values()), LIMIT)
+    echo, unknown, silent = (counted(server)[method] for method in (ECHO, "(unknown methods)", SILENT))
+    assert (dict(echo.by_status), echo.sent_bytes, echo.received_bytes) == ({StatusCode.OK: 1}, 4, 4)
+    assert dict(unknown.by_status) == {StatusCode.UNIMPLEMENTED: 1}
+    assert silent.ended == 2
+    assert StatusCode.OK not in silent.by_status
+
+
+def counted(server: Server) -> dict[str, MethodView]:
+    for method in (ECHO, SILENT):
+        server.calls.of(method)
+    with server.driver.lock:
+        return {view.method: view for view in server.calls.views()}
