@@ -21,6 +21,7 @@ COMMANDS = {  # name: the module, and what it does
     "demo": ("puremux.demo.command", "see spans and metrics of a small program reach an agent"),
     "agent": ("puremux.agent.command", "run an agent: metrics of all clients on one Prometheus page"),
     "probe": ("puremux.probe.command", "say what is at an address, and what to do if it is not what it should be"),
+    "wire": ("puremux.wire.command", "see what goes over a connection, byte by byte, from a file or as a proxy"),
 }
 
 CANNOT = 2  # exit code, as argparse's

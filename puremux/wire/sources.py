@@ -1,0 +1,62 @@
+"""Where bytes come from: a session, a capture, or a file with what one end sent.
+
+Floor 5, wire: imports capture, tcp, session and records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from .capture import Packets, is_capture
+from .records import CLIENT, SERVER, Connection, Piece
+from .session import read_session
+from .tcp import pieces_of
+
+__all__ = ["Recording", "read_raw"]
+
+CHUNK = 64 * 1024  # bytes of a raw file that are read at once
+
+
+class Recording:
+    """A file that holds a session or a capture.
+
+    Args:
+        path: where it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.remarks: list[str] = []
+        """What was passed over, once all was read."""
+
+    def __iter__(self) -> Iterator[Piece]:
+        """Read it.
+
+        Raises:
+            OSError: it cannot be read.
+            PuremuxError: it is neither a session nor a capture.
+        """
+        with self._path.open("rb") as file:
+            beginning = file.read(4)
+            file.seek(0)
+            if is_capture(beginning):
+                packets = Packets(file)
+                yield from pieces_of(packets)
+                self.remarks += [f"Passed over {number:,} packets {what}." for what, number in packets.skipped.items()]
+            else:
+                yield from read_session(file)
+
+
+def read_raw(client: Path | None, server: Path | None) -> Iterator[Piece]:
+    """Read files that hold what the ends of one connection sent, and nothing else; the client's first.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    connection = Connection(1)
+    for sender, path in ((CLIENT, client), (SERVER, server)):
+        if path is not None:
+            with path.open("rb") as file:
+                while data := file.read(CHUNK):
+                    yield Piece(connection, 0.0, sender, data)
