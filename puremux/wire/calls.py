@@ -68,6 +68,8 @@ class Calls:
 def title_of(sender: str, headers: Iterable[tuple[bytes, bytes]], *, is_promise: bool = False) -> str:
     """What a block of headers is."""
     known = dict(headers)
+    if not known:
+        return "headers"
     status = known.get(b":status")
     if is_promise:
         return "promised request"

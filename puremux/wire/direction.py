@@ -164,9 +164,7 @@ class Direction:
                 yield self._unclear(Stretch.at(0, data), self._lost)
                 return
             if self._sender == CLIENT or head.kind != SETTINGS or head.flags:
-                self._blocks.lost = (
-                    "The recording begins in the middle of the connection: the header table is not known."
-                )
+                self._blocks.lost = "The connection's beginning was not recorded: the header table is not known."
             yield from self._begin_frames(0)
 
     def _begin_frames(self, start: int) -> Iterator[Record]:

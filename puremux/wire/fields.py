@@ -34,7 +34,13 @@ def read_fields(message: Stretch, kind: Descriptor | None) -> tuple[Part, ...]:
         message: its bytes.
         kind: its type; None if that is not known.
     """
-    return tuple(_Reader(message).message(0, len(message), kind, 0))
+    parts = tuple(_Reader(message).message(0, len(message), kind, 0))
+    if kind is None and parts and parts[-1].layer is Layer.UNKNOWN:
+        text = _text(message.data)
+        if text is not None:  # nothing says that gRPC carries protobuf
+            value = f'"{printable(text)}"'
+            return (message.leaf(0, len(message), Layer.MESSAGE, "text", value, "no protobuf, as it seems"),)
+    return parts
 
 
 class _Broken(Exception):

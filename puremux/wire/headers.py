@@ -141,7 +141,7 @@ class BlockReader:
         added = kind is ADDED and entries > 0  # one that is too large empties the table instead (§4.4)
         evicted = before[entries - added :]
         self._size += added * _size(name, value) - sum(_size(*entry) for entry in evicted)
-        notes = [kind, how, f"{len(name) + len(value) - step.size:,} saved" if kind != SIZE_UPDATE else ""]
+        notes = [kind, how, _saving(len(name) + len(value) - step.size) if kind != SIZE_UPDATE else ""]
         if added:
             notes.append(f"now entry {STATIC + 1} of a table of {entries:,} with {self._size:,} bytes")
         if evicted:
@@ -192,6 +192,10 @@ class _Step:
 def _size(name: bytes, value: bytes) -> int:
     """What an entry counts for (§4.1)."""
     return 32 + len(name) + len(value)
+
+
+def _saving(size: int) -> str:
+    return f"{size:,} saved" if size >= 0 else f"{-size:,} more than its text"
 
 
 def _entry(index: int) -> str:

@@ -67,10 +67,19 @@ def detail_of(record: Record) -> str:
     return record.summary if isinstance(record, Frame) else ""
 
 
-def lines_of(record: Record) -> Iterator[Line]:
-    """What the bytes of a record say, thing by thing."""
+def lines_of(record: Record, *, apart: bool = False) -> Iterator[Line]:
+    """What the bytes of a record say, thing by thing.
+
+    Args:
+        record: what to tell.
+        apart: the fields of a frame's head and of gRPC's prefix on lines of their own.
+    """
     for part in record.parts:
-        yield from _lines(part, 0)
+        for each in part.parts if apart and part.name in APART else (part,):
+            yield from _lines(each, 0)
+
+
+APART = ("head", "prefix")
 
 
 def _lines(part: Part, depth: int) -> Iterator[Line]:

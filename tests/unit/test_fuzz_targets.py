@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 FUZZ = Path(__file__).parents[2] / "fuzz"
-NAMES = ["address", "client_connection", "framing", "hpack", "metadata", "percent", "server_connection", "timeout"]
+NAMES = [
+    *("address", "client_connection", "framing", "hpack", "metadata", "percent", "server_connection", "timeout"),
+    "wire",
+]
 SEEDS = [
     pytest.param(name, seed, id=f"{name}: {seed.name}")
     for name in NAMES

@@ -93,6 +93,8 @@ def test_h2_is_seen_by_the_protocol_only(path: Path) -> None:
     if PACKAGE / "protocol" in path.parents:
         return
     allowed = {"h2.errors"}
+    if path == PACKAGE / "wire" / "headers.py":  # it shows what HPACK does, with HPACK's own table and Huffman code
+        allowed |= {"hpack", "hpack.hpack", "hpack.huffman_table", "hpack.table"}
     seen = {name for name in imported(path) if name.split(".")[0] in {"h2", "hpack", "hyperframe"}}
     assert not seen - allowed
 
