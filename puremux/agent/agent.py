@@ -10,15 +10,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..exporter import Exporter
+from ..methods import MethodView
 from ..server import Server
 from ..transport.driver import Driver
 from .health import HealthService
 from .limits import AgentLimits
 from .services import SERVICES, ConfigService, methods
 from .store import Store
-from .views import AgentView, ServerView
+from .views import AgentView, SamplingView, ServerView
 
 if TYPE_CHECKING:
+    from ..zpages import Served
     from .forwarding import Forwarder
     from .prometheus import Page
     from .spanlog import SpanLog
@@ -36,6 +38,9 @@ class Agent:
         address: where to listen, ``host:port`` or ``unix:/path``; port 0 for any free one.
         prometheus: where to serve the Prometheus page, ``host:port``, port 0 for any free one; None for no page.  It
             takes the extra ``puremux[agent]``.
+        zpages: where to serve pages about the agent and its clients, under ``/debug``: ``host:port``, port 0 for any
+            free one; None for none.  They take the extra ``puremux[zpages]``, and let whoever can reach them change
+            the samplers of all clients.
         spans: file to append spans to as JSON lines, ``"-"`` for standard output; None for none.
         forward: the next agent, to which all spans and metrics are handed on: its address, or an exporter that has
             options of its own, and is stopped with the agent.
@@ -44,6 +49,7 @@ class Agent:
     Raises:
         AddressError: an address cannot be read.
         OSError: an address cannot be listened on, or the file cannot be opened; the message says which.
+        PuremuxError: pages are asked for, and jinja2 is not installed.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Agent:
         address: str = "localhost:55678",
         *,
         prometheus: str | None = None,
+        zpages: str | None = None,
         spans: str | None = None,
         forward: str | Exporter | None = None,
         tls: ssl.SSLContext | None = None,
@@ -68,6 +75,7 @@ class Agent:
             limits=self.store.limits.of_server,
         )
         self._page: Page | None = None
+        self._zpages: Served | None = None
         self._forwarder: Forwarder | None = None
         self._span_log: SpanLog | None = None
         try:
@@ -81,6 +89,8 @@ class Agent:
                 raise ValueError(f"the agent at {self.address} cannot be its own next agent")
             if prometheus is not None:
                 self._page = self._serve_page(prometheus)
+            if zpages is not None:
+                self._zpages = self._serve_zpages(zpages)
         except BaseException:
             self.stop()
             raise
@@ -90,6 +100,11 @@ class Agent:
     def page(self) -> str | None:
         """The URL of the Prometheus page."""
         return self._page.url if self._page is not None else None
+
+    @property
+    def zpages(self) -> str | None:
+        """The URL of the zPages."""
+        return self._zpages.url if self._zpages is not None else None
 
     @property
     def connections(self) -> int:
@@ -103,6 +118,16 @@ class Agent:
             refused = dict(server.refused_connections), dict(server.refused_calls)
         forward = self._forwarder.view() if self._forwarder is not None else None
         return AgentView(self.store.totals(), ServerView(server.connections, *refused), forward)
+
+    def calls(self) -> list[MethodView]:
+        """What became of the clients' calls, by method."""
+        with self._driver.lock:
+            return self._server.calls.views()
+
+    def sampling(self) -> SamplingView:
+        """What sampling the clients were asked for, and what each says that it does."""
+        with self._driver.lock:
+            return SamplingView(self._config.pushed, self._config.in_force)
 
     def push_config(self, config: Any) -> None:
         """Ask all clients, and those who come, to sample as a ``TraceConfig`` message says.
@@ -138,6 +163,9 @@ class Agent:
         if self._page is not None:
             self._page.close()
             self._page = None
+        if self._zpages is not None:
+            self._zpages.close()
+            self._zpages = None
         if self._span_log is not None:
             self._span_log.close()
             self._span_log = None
@@ -171,11 +199,21 @@ class Agent:
     def _serve_page(self, address: str) -> Page:
         from .prometheus import serve_page  # here, since it needs prometheus-client, which is an extra
 
-        host, _, port = address.rpartition(":")
-        if not port.isdigit():
-            raise ValueError(f"the Prometheus page takes host:port, not {address!r}")
-        return serve_page(self.store, host.strip("[]") or "127.0.0.1", int(port), view=self.view)
+        return serve_page(self.store, *_host_and_port(address, "the Prometheus page takes"), view=self.view)
+
+    def _serve_zpages(self, address: str) -> Served:
+        from ..zpages.serving import serve_site  # here, since it needs jinja2, which is an extra
+        from .zpages import AgentSite
+
+        return serve_site(AgentSite(self), *_host_and_port(address, "zPages take"))
 
     def _expire(self) -> None:
         self.store.expire()
         self._driver.call_later(EXPIRE_EVERY, self._expire)
+
+
+def _host_and_port(address: str, what_takes: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        raise ValueError(f"{what_takes} host:port, not {address!r}")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -39,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
         where = f"Listening for OpenCensus at {agent.address}."
         if agent.page is not None:
             where += f"  Metrics: {agent.page}"
+        if agent.zpages is not None:
+            where += f"  zPages: {agent.zpages}"
         # Not on the output, which may be where the spans go.
         sys.stderr.write(where + "\n")
         sys.stderr.flush()
@@ -68,6 +70,7 @@ def _agent(options: argparse.Namespace) -> Agent:
         agent = Agent(
             options.listen,
             prometheus=options.prometheus,
+            zpages=options.zpages,
             spans=options.spans,
             forward=_forward(options),
             tls=_tls(options),

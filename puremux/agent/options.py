@@ -43,6 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--config", metavar="FILE", help="a TOML file with any of these options; what is given here holds all the same")
     add("--listen", metavar="ADDRESS", help=f"HOST:PORT or unix:/path; default: {DEFAULTS['listen']}")
     add("--prometheus", metavar="HOST:PORT", help="serve the metrics of all clients there, at /metrics")
+    add("--zpages", metavar="HOST:PORT", help="serve pages about the agent and its clients there, at /debug")
     add("--spans", metavar="FILE", help="append each span as a line of JSON; - for the output")
     add("--forward", metavar="ADDRESS", help="hand everything on to the agent or Collector there")
     add("--forward-insecure", action="store_true", default=None, help="to there without TLS, even on another machine")

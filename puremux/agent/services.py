@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from ..proto import metrics_service_pb2, trace_service_pb2
+from ..proto import metrics_service_pb2, trace_config_pb2, trace_service_pb2
 from ..server import Handler, Method, Responder
 from ..status import StatusCode
 from .health import HealthService
@@ -87,6 +87,13 @@ class ConfigService:
     def in_force(self) -> list[trace_service_pb2.CurrentLibraryConfig]:
         """What the connected clients last said of themselves, a message each."""
         return [stream.current for stream in self._streams if stream.current is not None]
+
+    @property
+    def pushed(self) -> trace_config_pb2.TraceConfig | None:
+        """What clients are asked for."""
+        if self._update is None:
+            return None
+        return trace_service_pb2.UpdatedLibraryConfig.FromString(self._update).config
 
     def push(self, config: bytes) -> None:
         """Ask all clients, and those who come, to use a serialized TraceConfig.  Under the driver's lock."""

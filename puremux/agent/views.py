@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..proto import common_pb2, metrics_service_pb2, resource_pb2, trace_service_pb2
+from ..proto import common_pb2, metrics_service_pb2, resource_pb2, trace_config_pb2, trace_service_pb2
 from .clients import ClientIdentity
 from .refusal import Reason
 from .series import Descriptor, LabelValues
@@ -126,6 +126,16 @@ class ForwardView(NamedTuple):
     """As :meth:`puremux.Exporter.stats` has it."""
 
     metrics: Mapping[str, Any]
+
+
+class SamplingView(NamedTuple):
+    """How the clients sample."""
+
+    pushed: trace_config_pb2.TraceConfig | None
+    """What they were asked for last, if for anything."""
+
+    in_force: Sequence[trace_service_pb2.CurrentLibraryConfig]
+    """What each connected client with a Config stream said of itself last."""
 
 
 class AgentView(NamedTuple):

@@ -96,8 +96,10 @@ def serve_site(site: Site, host: str, port: int, hosts: Iterable[str] = ()) -> S
     """Serve any pages under ``/debug``.
 
     Raises:
+        PuremuxError: jinja2 is not installed.
         OSError: the address cannot be listened on.
     """
+    require_jinja2()
     pages = ZPages(site, {host, *hosts})
     page = serve_wsgi(pages, host, port, PREFIX + "/")
     site.when_forked(page.let_go)

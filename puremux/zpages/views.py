@@ -69,6 +69,9 @@ class View(NamedTuple):
     source: str = ""
     """Who sent it, where there are several."""
 
+    more: int = 0
+    """Rows that were left out."""
+
 
 def kind_of(value: Any) -> str:
     """How a value is to be shown."""
