@@ -1,7 +1,7 @@
 """The Prometheus page of the agent: all metrics of all clients, and the agent's own.
 
-Floor 5, agent: imports families, naming, own, store, values, views and page below; and prometheus-client, the extra
-``puremux[agent]``.
+Floor 5, agent: imports families, naming, own, rendering, store, values and views, and page below; and
+prometheus-client, the extra ``puremux[agent]``.
 Spec: Prometheus's text format 0.0.4 and OpenMetrics 1.0, both written by prometheus-client; naming says which names
 metrics and labels get, families what becomes of clashes.
 
@@ -17,8 +17,9 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, cast
+from urllib.parse import parse_qs
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
@@ -28,6 +29,7 @@ from . import values
 from .families import CONFLICTS, SUFFIXES, Families, Labels, target_labels
 from .naming import label_name
 from .own import PREFIX, own_metrics
+from .rendering import render
 from .store import Store
 from .values import Distribution, Summary, Value
 from .views import AgentView, SourceView
@@ -91,21 +93,29 @@ def page_app(
     """
     registry = CollectorRegistry(support_collectors_without_names=True)
     registry.register(AgentCollector(store, node_labels=node_labels, view=view))
-    app = make_wsgi_app(registry)
     rendering = threading.Lock()
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "/") not in PATHS:
             return _answer(start_response, "404 Not Found", "The metrics are at /metrics.\n")
-        if not _is_readable(environ.get("HTTP_ACCEPT", "")):
-            del environ["HTTP_ACCEPT"]  # prometheus-client raises TypeError; a plain page serves everybody
+        if environ.get("REQUEST_METHOD", "GET") not in ("GET", "HEAD"):
+            return _answer(start_response, "405 Method Not Allowed", "Only GET is of use here.\n")
+        accept = environ.get("HTTP_ACCEPT", "")
+        if not _is_readable(accept):
+            accept = ""  # prometheus-client raises TypeError; a plain page serves everybody
+        names = parse_qs(environ.get("QUERY_STRING", "")).get("name[]")
+        source = registry.restricted_registry(names) if names else registry
         if not rendering.acquire(timeout=RENDERING):
             return _answer(start_response, "503 Service Unavailable", "Others are asking for this page; try again.\n")
         try:
-            page: Iterable[bytes] = app(environ, start_response)
+            page = render(source.collect(), accept, environ.get("HTTP_ACCEPT_ENCODING", ""))
         finally:
             rendering.release()
-        return page
+        headers = [("Content-Type", page.content_type), ("Content-Length", str(sum(map(len, page.body))))]
+        if page.content_encoding:
+            headers.append(("Content-Encoding", page.content_encoding))
+        start_response("200 OK", headers)
+        return page.body
 
     return serve
 

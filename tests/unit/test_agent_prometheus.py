@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from collections import Counter
 from typing import Any, NamedTuple
@@ -9,12 +10,15 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from puremux.agent import rendering
 from puremux.agent.intake import MetricsIntake, TraceIntake
 from puremux.agent.limits import AgentLimits
-from puremux.agent.prometheus import page_app
+from puremux.agent.prometheus import AgentCollector, page_app
 from puremux.agent.refusal import IntakeError
 from puremux.agent.store import Store
 from puremux.proto.well_known_pb2 import Timestamp
@@ -475,3 +479,32 @@ def test_whatever_clients_send_the_page_can_be_read(received: list[Any]) -> None
             seen.add(key)
     types = [line for line in get(store).body.split("\n") if line.startswith("# TYPE")]
     assert len(types) == len({line.split(" ")[2] for line in types})
+
+
+# In pieces
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
+def test_a_page_in_pieces_is_the_page_as_a_whole(accept: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    for pid in range(3):
+        MetricsIntake(store).receive(
+            metrics_request(
+                metric("a", distribution([1, 2], [1, 2, 3]), Type.CUMULATIVE_DISTRIBUTION, description="# x\n# y"),
+                metric("b", distribution([1, 2], [1, 2, 3]), Type.GAUGE_DISTRIBUTION, unit="s"),
+                metric("c", summary({50: 1.0}, 5, 9.5), Type.SUMMARY),
+                metric("d", 1, Type.CUMULATIVE_INT64, labels={"k": "# v\n"}),
+                node=node(pid=pid),
+            )
+        )
+    registry = CollectorRegistry(support_collectors_without_names=True)
+    registry.register(AgentCollector(store))
+    whole = choose_encoder(accept)[0](registry)
+    monkeypatch.setattr(rendering, "AT_ONCE", at_once)
+    page = rendering.render(registry.collect(), accept, "")
+    assert len(page.body) > 5
+    assert b"".join(page.body) == whole
+    packed = rendering.render(registry.collect(), accept, "br, gzip;q=0.5")
+    assert packed.content_encoding == "gzip"
+    assert gzip.decompress(b"".join(packed.body)) == whole
