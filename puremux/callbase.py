@@ -189,6 +189,11 @@ class CallBase:
             self._finish(CallEnded(self.stream_id, code, details))
 
     @property
+    def is_half_closed(self) -> bool:
+        """True once it was said that no more messages come from us."""
+        return self._half_closed
+
+    @property
     def pending(self) -> int:
         """Bytes of messages that the server's flow-control windows have not let out yet."""
         if self.session is None:
@@ -300,6 +305,9 @@ class CallBase:
 
     def drained(self) -> None:
         """Every message is out."""
+
+    def connection_leaves(self) -> None:
+        """The server takes no new calls on the connection (GOAWAY); this one goes on, for a while."""
 
     def call_ended(self, ended: CallEnded) -> None:
         """The call is over; nothing follows."""

@@ -257,6 +257,8 @@ class Subchannel:
         said = f" ({event.debug_data.decode('utf-8', 'replace')})" if event.debug_data else ""
         self.error = TransportError(self.peer.name, f"{self.peer.name}: the server sent GOAWAY{said}.")
         self._draining.append(session)
+        for call in list(session.calls.values()):
+            call.connection_leaves()
         self._leave(session)
         self.call_gone(session)
 

@@ -6,9 +6,11 @@ Floor 4, exporter: imports the standard library only.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 __all__ = ["Batch", "Ledger"]
+
+LENGTH_DELIMITED = 2  # protobuf's wire type of what has a length in front
 
 
 @dataclass(eq=False)  # two batches of the same bytes are still two
@@ -33,10 +35,46 @@ class Batch:
     confirmed_then: int = -1
     """What the ledger had confirmed at the last such refusal."""
 
+    is_suspect: bool = False
+    """True once a stream that carried it was refused: it travels by itself, lest it have the others refused."""
+
+    number: int = 0
+    """Its place in the order in which the ledger took batches; the halves of a batch keep it."""
+
     @property
     def size(self) -> int:
         """Bytes held for it."""
         return len(self.payload) + len(self.identity or b"")
+
+    def halves(self) -> list[Batch]:
+        """Two batches with the items of this one; none when it cannot be divided."""
+        starts = _starts(self.payload)
+        if self.count < 2 or len(starts) != self.count:
+            return []
+        middle = self.count // 2
+        parts = (self.payload[: starts[middle]], middle), (self.payload[starts[middle] :], self.count - middle)
+        return [replace(self, payload=payload, count=count, refusals=0) for payload, count in parts]
+
+
+def _starts(payload: bytes) -> list[int]:
+    """Where the entries of a repeated field begin: a tag of one byte, a length, and so many bytes; [] if it is not one.
+
+    Source: protobuf's encoding, "Length-Delimited Records".
+    """
+    starts, at = [], 0
+    while at < len(payload):
+        starts.append(at)
+        if payload[at] != payload[0] or payload[at] & 7 != LENGTH_DELIMITED:
+            return []  # a ready-made request with fields that we do not know
+        length = shift = 0
+        while True:
+            at += 1
+            length |= (payload[at] & 127) << shift
+            shift += 7
+            if payload[at] < 128:
+                break
+        at += 1 + length
+    return starts
 
 
 @dataclass
@@ -51,6 +89,12 @@ class Ledger:
 
     waiting: deque[Batch] = field(default_factory=deque)
     """Batches to be put on a stream, oldest first."""
+
+    outstanding: dict[Batch, None] = field(default_factory=dict)
+    """Every batch that is waiting or unconfirmed."""
+
+    numbered: int = 0
+    """How many batches have been taken."""
 
     accepted: int = 0
     sent: int = 0
@@ -80,11 +124,13 @@ class Ledger:
 
     def add(self, batch: Batch) -> None:
         """Take a new batch; the oldest waiting ones make room for it."""
+        batch.number = self.numbered
+        self.numbered += 1
         self.accepted += batch.count
         self.kept_bytes += batch.size
+        self.outstanding[batch] = None
         self.waiting.append(batch)
-        while self.kept_bytes > self.most_bytes and len(self.waiting) > 1:
-            self.drop(self.waiting.popleft(), "replay buffer full")
+        self._make_room()
 
     def send(self, batch: Batch) -> None:
         """Note that a batch, taken from ``waiting``, is on a stream."""
@@ -106,6 +152,7 @@ class Ledger:
             self.confirmed += batch.count
             self.batches["confirmed"] += 1
             self.kept_bytes -= batch.size
+            del self.outstanding[batch]
 
     def give_back(self, batches: list[Batch]) -> None:
         """Put batches whose stream broke before the others again, in their order."""
@@ -113,18 +160,29 @@ class Ledger:
             self.unconfirmed -= batch.count
             self.unconfirmed_bytes -= batch.size
         self.waiting.extendleft(reversed(batches))
-        while self.kept_bytes > self.most_bytes and len(self.waiting) > 1:
-            self.drop(self.waiting.popleft(), "replay buffer full")
+        self._make_room()
+
+    def divide(self, batch: Batch) -> bool:
+        """Put two halves of a batch, which was taken from ``waiting``, behind the others; False if it has none."""
+        halves = batch.halves()
+        if halves:
+            del self.outstanding[batch]
+            self.outstanding.update(dict.fromkeys(halves))
+            self.waiting.extend(halves)
+            self.kept_bytes += sum(half.size for half in halves) - batch.size
+        return bool(halves)
 
     def drop(self, batch: Batch, reason: str) -> None:
         """Give up a batch that is neither waiting nor on a stream any more."""
         self.dropped[reason] += batch.count
         self.kept_bytes -= batch.size
+        del self.outstanding[batch]
 
     def drop_all(self, reason: str) -> int:
         """Give up everything that is not confirmed; return how many items that is."""
-        lost = self.unconfirmed + sum(batch.count for batch in self.waiting)
+        lost = sum(batch.count for batch in self.outstanding)
         self.waiting.clear()
+        self.outstanding.clear()
         self.dropped[reason] += lost
         self.unconfirmed = self.unconfirmed_bytes = self.kept_bytes = 0
         return lost
@@ -137,12 +195,21 @@ class Ledger:
     @property
     def is_settled(self) -> bool:
         """True when nothing waits and nothing is unconfirmed."""
-        return not self.waiting and not self.unconfirmed
+        return not self.outstanding
+
+    def has_settled(self, number: int) -> bool:
+        """True when every batch that was numbered below ``number`` is confirmed or given up."""
+        return all(batch.number >= number for batch in self.outstanding)
 
     def forget(self) -> None:
         """Begin anew in a forked child: what was held is the parent's to send."""
         self.waiting.clear()
+        self.outstanding.clear()
         self.accepted = self.sent = self.confirmed = self.replayed = self.unconfirmed = 0
         self.kept_bytes = self.unconfirmed_bytes = 0
         self.dropped.clear()
         self.batches.clear()
+
+    def _make_room(self) -> None:
+        while self.kept_bytes > self.most_bytes and len(self.waiting) > 1:
+            self.drop(self.waiting.popleft(), "replay buffer full")

@@ -33,14 +33,22 @@ class Complaints:
 
     Args:
         clock: seconds, as ``time.monotonic``.
+        later: runs what it is given at a moment when no lock is held, since whoever takes log lines may wait, or
+            look at us; None to log at once.
     """
 
-    def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        logger: logging.Logger,
+        clock: Callable[[], float],
+        later: Callable[[Callable[[], object]], object] | None = None,
+    ) -> None:
         self.last: str | None = None
         """The newest sentence of any kind, logged or not."""
         self._newest: deque[Complaint] = deque(maxlen=NEWEST)
         self._logger = logger
         self._clock = clock
+        self._later = later or (lambda log: log())
         self._said_at: dict[str, float] = {}
         self._unsaid: dict[str, int] = {}
 
@@ -54,7 +62,15 @@ class Complaints:
             return
         self._said_at[kind] = now
         more = self._unsaid.pop(kind, 0)
-        self._logger.warning("puremux: %s%s", sentence, f" ({more} more like this since the last line)" if more else "")
+        line = f"{sentence} ({more} more like this since the last line)" if more else sentence
+        self._later(lambda: self._logger.warning("puremux: %s", line))
+
+    def forget(self) -> None:
+        """Begin anew in a forked child."""
+        self.last = None
+        self._newest.clear()
+        self._said_at.clear()
+        self._unsaid.clear()
 
     def newest(self) -> list[Complaint]:
         """What was said, logged or not, the newest first; bounded."""

@@ -13,8 +13,11 @@ from ..call import CallBase
 from ..channel import Channel
 from ..proto import trace_service_pb2
 from ..protocol.events import CallEnded
+from ..status import StatusCode
 
 __all__ = ["ConfigService", "Configurable"]
+
+REOPEN = 1.0  # seconds from the end of a connection to the next stream
 
 
 class Configurable(Protocol):
@@ -25,6 +28,9 @@ class Configurable(Protocol):
 
     def current(self) -> bytes:
         """The serialized TraceConfig that is in force."""
+
+    def forked(self) -> None:
+        """This is a forked child: locks are as the parent's threads left them."""
 
 
 class _ConfigStream(CallBase):
@@ -44,6 +50,9 @@ class _ConfigStream(CallBase):
     def message_received(self, payload: bytes) -> None:
         self.message_taken()
         self.send_message(self._service.updated(payload))
+
+    def connection_leaves(self) -> None:
+        self.half_close()  # so that nothing of ours holds the connection up
 
     def call_ended(self, ended: CallEnded) -> None:
         self._service.stream_ended(self)
@@ -65,11 +74,13 @@ class ConfigService:
         self._complain = complain
         self._stream: _ConfigStream | None = None
         self._asked_on: int | None = None  # the connection, by its number, whose agent ended the stream
+        self._not_before = 0.0  # the driver's time at which a stream may be opened again
         self._closed = False
 
     def open(self) -> None:
         """Open the stream, unless it is open or this connection's agent has ended it."""
-        if self._stream is None and not self._closed and self._asked_on != self._channel.connections:
+        is_due = self._asked_on != self._channel.connections and self._channel.driver.clock() >= self._not_before
+        if self._stream is None and not self._closed and is_due:
             self._stream = _ConfigStream(self, self._channel)
             self._stream.start()
 
@@ -79,9 +90,15 @@ class ConfigService:
         if self._stream is not None:
             self._stream.half_close()
 
+    def make_room(self) -> None:
+        """Give the stream up on this connection, whose agent allows too few of them for an Export stream beside it."""
+        if self._stream is not None and self._stream.session is not None:
+            self._stream.end(StatusCode.CANCELLED, "the agent allows too few streams")
+
     def abandon(self) -> None:
         """Begin anew in a forked child."""
-        self._stream, self._asked_on = None, None
+        self._stream, self._asked_on, self._not_before = None, None, 0.0
+        self._following.forked()
 
     def announcement(self) -> bytes:
         """The stream's first message."""
@@ -102,12 +119,13 @@ class ConfigService:
         return message.SerializeToString()
 
     def stream_ended(self, stream: _ConfigStream) -> None:
-        """Ask again at once if only the connection broke, else on the next connection."""
+        """Ask again soon if only the connection broke, else on the next connection."""
         if stream is not self._stream:  # the parent's, in a forked child
             return
         self._stream = None
         if stream.left_with_connection:
             self._asked_on = None
-            self.open()
+            self._not_before = self._channel.driver.clock() + REOPEN  # however often agents come and go
+            self._channel.driver.call_later(REOPEN, self.open)
         else:
             self._asked_on = self._channel.connections

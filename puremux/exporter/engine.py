@@ -1,91 +1,44 @@
 """The exporter's one background thread: takes what the application handed over, encodes it, and sees it delivered.
 
-Floor 4, exporter: imports batches, complaints, config, queue, streams, watching, and channel and driver below.
+Floor 4, exporter: imports batches, complaints, config, signals, streams, watching, and channel and driver below.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
 import logging
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Callable
 
 from ..channel import Channel
 from ..subchannel import Backoff, Connectivity
-from .batches import Batch, Ledger
+from .batches import Batch
 from .complaints import Complaints
 from .config import ConfigService, Configurable
-from .queue import HandOver
+from .reading import describe
+from .signals import MAX_BATCH_BYTES, Signal
 from .streams import Pace, Service
 from .watching import Watchers
 
-__all__ = ["Engine", "Signal"]
+__all__ = ["Engine"]
 
 logger = logging.getLogger("puremux.exporter")
 
-MAX_BATCH_BYTES = 256 * 1024  # far below the 1 MiB to which careful agents limit a message
 DEAD_WAIT = 1.0  # seconds that stopping waits for an agent that gives no sign of life
 STOP_WAIT = 5.0  # seconds that stopping waits for one that does
-NO_LIMIT = 1 << 62
 
 STOPPED = "the exporter was stopped"
-UNENCODABLE = "cannot be encoded"
 
 
 @dataclass(eq=False)
-class Signal:
-    """Spans, or metrics, from the application's hands to the agent's."""
+class _Mark:
+    """What was handed over before somebody began to wait for it."""
 
-    name: str
-    path: str
-    encode: Callable[[Any], bytes]
-    """One item as an entry of the request's repeated field; raises ValueError for what cannot be encoded."""
-
-    queue: HandOver[Any]
-    ledger: Ledger
-    bundle: int
-    """Items that make a batch without waiting for more."""
-
-    threshold: int = 1
-    """Queue length at which the thread is to be woken; 1 until it runs."""
-
-    service: Service = field(init=False)
-    """Set by the engine."""
-
-    encoding: bool = False
-    """True while items are neither in the queue nor in the ledger, but being made into a batch."""
-
-    @property
-    def is_settled(self) -> bool:
-        """True when all that was handed over is with the agent, or counted as dropped."""
-        return not len(self.queue) and not self.encoding and self.ledger.is_settled
-
-    def drop_all(self, reason: str) -> int:
-        """Give up what is not confirmed; return how many items that is."""
-        left = len(self.queue.take(NO_LIMIT))
-        self.ledger.accepted += left
-        self.ledger.dropped[reason] += left
-        return left + self.ledger.drop_all(reason)
-
-    def stats(self) -> dict[str, Any]:
-        """What became of the items."""
-        ledger, queue = self.ledger, self.queue
-        dropped = {reason: count for reason, count in ledger.dropped.items() if count}
-        if queue.dropped:
-            dropped["queue full"] = queue.dropped
-        waiting = sum(batch.count for batch in ledger.waiting)
-        return {
-            "accepted": ledger.accepted + queue.dropped + len(queue),
-            "queue": len(queue),
-            "waiting": waiting,
-            "unconfirmed": ledger.unconfirmed,
-            "sent": ledger.sent,
-            "confirmed": ledger.confirmed,
-            "replayed": ledger.replayed,
-            "dropped": dropped,
-            "batches": {what: ledger.batches[what] for what in ("sent", "confirmed", "replayed")},
-        }
+    numbers: list[int] | None = None
+    """Of each signal, the number of its first batch that is not waited for; None until the queues were looked at."""
 
 
 class Engine:
@@ -113,7 +66,7 @@ class Engine:
         self.signals = list(signals)
         self.channel = channel
         self._driver = channel.driver
-        self.complaints = Complaints(logger, self._driver.clock)
+        self.complaints = Complaints(logger, self._driver.clock, self._without_lock)
         self.watchers = Watchers()
         self._changed = threading.Condition(self._driver.lock)
         self._bundle_delay = bundle_delay
@@ -122,7 +75,8 @@ class Engine:
         self._running = False  # in a forked child: not before it has something to send
         self._stopped = False
         self._summoned = False
-        self._draining = 0
+        self._marks: list[_Mark] = []  # somebody waits for each of them
+        self._delivered = True
         for signal in self.signals:
             signal.service = Service(
                 channel, signal.path, signal.ledger, identity, self, pace, Backoff(maximum=5.0), compression
@@ -166,22 +120,26 @@ class Engine:
             if not (make_room or signal.ledger.has_room(batch)):
                 return False
             signal.service.submit(batch)
-            self._run()
+            if self._started and not self._stopped:
+                self._run()
+        if self._stopped:
+            self._drop_undelivered()
         if self.watchers:
             self._driver.call_unlocked(lambda: self.watchers.batch(signal.name, batch.payload))
         return True
 
     def flush(self, timeout: float | None) -> bool:
-        """Send all, and wait until the agent has proven that it has it; False if it did not in time."""
+        """Send all that is there now, and wait for the proof that the agent has it; False if that took too long."""
         with self._driver.lock:
             if self._stopped or not self._started:
-                return self._is_settled()
+                return self._delivered and all(signal.is_settled for signal in self.signals)
             self._run()
-            self._begin_draining()
+            mark = self._begin_draining()
             try:
-                return self._driver.wait_for(self._changed, self._is_settled, timeout)
+                self._driver.wait_for(self._changed, lambda: self._stopped or self._has_passed(mark), timeout)
+                return self._has_passed(mark) and (self._delivered or not self._stopped)
             finally:
-                self._draining -= 1
+                self._marks.remove(mark)
 
     def stop(self, timeout: float | None = None) -> bool:
         """Flush, say what could not be delivered, and close the connection.
@@ -190,19 +148,17 @@ class Engine:
             timeout: seconds; None for 5 with an agent that answers, and 1 with one that does not.
         """
         with self._driver.lock:
-            if self._stopped:
-                return self._is_settled()
-            if self._running:
-                self._begin_draining()
+            if not self._stopped and self._started and (self._running or not self._is_settled()):
+                self._run()  # in a forked child what was handed over last may be all there ever was
                 self._wait_to_stop(timeout)
-            self._stopped = True
-            settled = self._is_settled()
-            for signal in self.signals:
-                signal.service.close()
-            self._drop_undelivered()
-            self._config.close()
+            if not self._stopped:  # else somebody else stopped it while this thread waited
+                self._stopped = True
+                for signal in self.signals:
+                    signal.service.close()
+                self._config.close()
+        self._drop_undelivered()
         self.channel.close()
-        return settled
+        return self._delivered
 
     def stats(self) -> dict[str, Any]:
         """See :meth:`Exporter.stats`."""
@@ -226,13 +182,14 @@ class Engine:
 
     def settled(self) -> None:
         """Something was confirmed or given up: wake who waits for it."""
-        self._changed.notify_all()
+        if self._marks:
+            self._changed.notify_all()
 
     def _run(self) -> None:
         if not self._running:
             self._running = True
             for signal in self.signals:
-                signal.threshold = signal.bundle
+                signal.threshold = signal.full_bundle
             self._config.open()
             self._tick()
             self._check()
@@ -250,97 +207,117 @@ class Engine:
         self._driver.call_later(self._pace.probe_after, self._check)
         now = self._driver.clock()
         for signal in self.signals:
-            service = signal.service
-            session = service.session
-            if session is None:
-                continue
-            reason = service.check(now)
-            if session.unanswered_since is not None and now - session.unanswered_since > self._pace.probe_within:
-                reason = f"the agent acknowledged no SETTINGS within {self._pace.probe_within:g} s"
-            if reason is None:
-                session.probe()
-            else:
-                self.complain("the agent is silent", f"{self.channel.name}: {reason}; connecting again.")
-                session.lose(f"{self.channel.name}: {reason}")
+            signal.service.look_after(now)
+        if self.channel.state is Connectivity.READY and any(signal.service.lacks_room(now) for signal in self.signals):
+            self._config.make_room()
 
     def _state_changed(self, state: Connectivity) -> None:
         if state is Connectivity.TRANSIENT_FAILURE and self.channel.last_error:
             self.complain("no connection", self.channel.last_error)
         if self._running and not self._stopped:
-            if state is not Connectivity.READY:  # the server said GOAWAY, unless the connection is gone altogether
-                for signal in self.signals:
-                    signal.service.leave_soon()
             self._config.open()
 
-    def _begin_draining(self) -> None:
-        self._draining += 1
+    def _begin_draining(self) -> _Mark:
+        mark = _Mark()
+        self._marks.append(mark)
         self._driver.call_unlocked(self._work_all)
+        return mark
+
+    def _has_passed(self, mark: _Mark) -> bool:
+        numbers = mark.numbers
+        return numbers is not None and all(
+            signal.ledger.has_settled(number) for signal, number in zip(self.signals, numbers)
+        )
 
     def _wait_to_stop(self, timeout: float | None) -> None:
-        wait = self._driver.wait_for
-        if timeout is not None:
-            wait(self._changed, self._is_settled, timeout)
-            return
-        began = self._driver.clock()
-        if not wait(self._changed, self._is_settled, DEAD_WAIT) and self._heard_since(began):
-            wait(self._changed, self._is_settled, STOP_WAIT - DEAD_WAIT)
+        mark = self._begin_draining()
+        wait = functools.partial(self._driver.wait_for, self._changed, lambda: self._stopped or self._has_passed(mark))
+        try:
+            if timeout is not None:
+                wait(timeout)
+                return
+            began = self._driver.clock()
+            if not wait(DEAD_WAIT) and self._heard_since(began):
+                wait(STOP_WAIT - DEAD_WAIT)
+        finally:
+            self._marks.remove(mark)
 
     def _heard_since(self, when: float) -> bool:
-        sessions = [signal.service.session for signal in self.signals]
-        return any(session is not None and session.heard_at >= when for session in sessions)
+        return any(session.heard_at >= when for signal in self.signals for session in signal.service.sessions)
 
     def _is_settled(self) -> bool:
         return not self._summoned and all(signal.is_settled for signal in self.signals)
 
-    def _stop_quietly(self) -> None:
-        self.stop()
+    def _after_fork(self) -> None:
+        """The child sends nothing of the parent's, and starts when it has something of its own."""
+        for signal in self.signals:
+            signal.forget()
+        self._config.abandon()
+        self.complaints.forget()
+        self._changed = threading.Condition(self._driver.lock)
+        self._running, self._summoned, self._marks = False, False, []
+        self.watchers.forked()
+
+    # Without the driver's lock
+
+    def _without_lock(self, log: Callable[[], object]) -> None:
+        if self._driver.is_running and not self._stopped:
+            self._driver.call_unlocked(log)
+        else:
+            log()
 
     def _drop_undelivered(self) -> None:
         """Count what will never be delivered; after the end this is all that happens to what comes."""
         with self._driver.lock:
             for signal in self.signals:
                 signal.threshold = 1
-                lost = signal.drop_all(STOPPED)
-                if lost:
-                    why = f"; {self.channel.last_error}" if self.channel.last_error else ""
-                    sentence = f"{lost} {signal.name} were not delivered before the exporter stopped{why}"
-                    self.complain(f"{signal.name} at the end", sentence)
-
-    def _after_fork(self) -> None:
-        """The child sends nothing of the parent's, and starts when it has something of its own."""
-        for signal in self.signals:
-            signal.queue.forget()
-            signal.service.abandon()
-            signal.threshold = 1
-        self._config.abandon()
-        self._changed = threading.Condition(self._driver.lock)
-        self._running, self._summoned, self._draining = False, False, 0
-        self.watchers.forked()
+            lost = {signal.name: signal.drop_all(STOPPED) for signal in self.signals}
+            self._delivered = self._delivered and not any(lost.values())
+            self._changed.notify_all()
+        why = f"; {self.channel.last_error}" if self.channel.last_error else ""
+        for name, count in lost.items():
+            if count:
+                sentence = f"{count} {name} were not delivered before the exporter stopped{why}"
+                self.complain(f"{name} at the end", sentence)
 
     # On the driver, without its lock
+
+    def _stop_quietly(self) -> None:
+        self.stop()
+        atexit.unregister(self.stop)
 
     def _work(self) -> None:
         """Encode a bundle of each, and come back for more: in between, the connection has its turn."""
         self._run_again()
         self._summoned = False
         for signal in self.signals:
-            if len(signal.queue) >= signal.bundle:
+            if len(signal.queue) >= signal.threshold:
                 self._encode(signal)
-        if any(len(signal.queue) >= signal.bundle for signal in self.signals):
+        if any(len(signal.queue) >= signal.threshold for signal in self.signals):
             self.summon()
 
     def _work_all(self) -> None:
-        """Encode everything that is there; when draining, have it proven."""
+        """Encode everything that is there now; have it proven, if somebody waits for that."""
         self._run_again()
         self._summoned = False
-        for signal in self.signals:
-            self._encode(signal)
-        if any(len(signal.queue) for signal in self.signals):
-            self._driver.call_unlocked(self._work_all)
+        with self._driver.lock:
+            marks = [mark for mark in self._marks if mark.numbers is None]
+        self._work_through([len(signal.queue) for signal in self.signals], marks)
+
+    def _work_through(self, left: list[int], marks: list[_Mark]) -> None:
+        """Encode so many items of each signal, a bundle at a time; what comes meanwhile has its own turn."""
+        for index, signal in enumerate(self.signals):
+            if left[index] > 0:
+                self._encode(signal)
+                left[index] -= signal.bundle
+        if max(left) > 0:
+            self._driver.call_unlocked(lambda: self._work_through(left, marks))
             return
         with self._driver.lock:
+            for mark in marks:
+                mark.numbers = [signal.ledger.numbered for signal in self.signals]
             for signal in self.signals:
-                if self._draining:
+                if self._marks:
                     signal.service.drain()
             self.settled()
         self.watchers.looked()
@@ -351,32 +328,39 @@ class Engine:
                 self._run()
 
     def _encode(self, signal: Signal) -> None:
-        signal.encoding = True  # before they leave the queue, so that nobody takes it all for settled
-        parts: list[bytes] = []
-        size = failures = 0
-        for item in signal.queue.take(signal.bundle):
-            try:
-                part = signal.encode(item)
-            except Exception as error:  # noqa: BLE001  an item of the application's is never a reason to lose the others
-                failures += 1
-                self.complaints.say("an item", f"One of the {signal.name} cannot be encoded: {error!r}")
-                continue
-            if parts and size + len(part) > MAX_BATCH_BYTES:
-                self._submit(signal, parts)
-                parts, size = [], 0
-            parts.append(part)
-            size += len(part)
-        self._submit(signal, parts, failures)
-        signal.encoding = False
-
-    def _submit(self, signal: Signal, parts: list[bytes], failures: int = 0) -> None:
-        payload = b"".join(parts)
-        if parts:
-            self.watchers.batch(signal.name, payload)
         with self._driver.lock:
-            signal.ledger.accepted += failures
-            signal.ledger.dropped[UNENCODABLE] += failures
-            if parts:
-                signal.service.submit(Batch(payload, len(parts)))
-            if self._stopped:
-                self._drop_undelivered()
+            items = signal.take()
+        left = len(items)
+        parts: list[bytes] = []
+        size = 0
+        try:
+            for item in items:
+                part = self._encoded(signal, item)
+                if parts and size + len(part) > MAX_BATCH_BYTES:
+                    left -= self._submit(signal, parts)
+                    parts, size = [], 0
+                if part:
+                    parts.append(part)
+                    size += len(part)
+            left -= self._submit(signal, parts)
+        finally:
+            with self._driver.lock:
+                signal.fail(left)
+        if self._stopped:
+            self._drop_undelivered()
+
+    def _encoded(self, signal: Signal, item: Any) -> bytes:
+        """The item's entry; nothing, for one that cannot be encoded."""
+        try:
+            return signal.encode(item)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  an item of the application's may raise anything, and is no reason to lose the others
+            self.complain("an item", f"One of the {signal.name} cannot be encoded: {describe(error)}")
+            return b""
+
+    def _submit(self, signal: Signal, parts: list[bytes]) -> int:
+        if parts:
+            payload = b"".join(parts)
+            self.watchers.batch(signal.name, payload)
+            with self._driver.lock:
+                signal.submit(payload, len(parts))
+        return len(parts)

@@ -22,12 +22,14 @@ from ..subchannel import Backoff, Keepalive
 from ..transport.tap import Tap
 from .batches import Batch, Ledger
 from .complaints import Complaint
-from .engine import Engine, Signal
+from .engine import Engine
 from .identity import Identity
 from .limits import SpanLimits
 from .metrics import MetricEncoder
 from .queue import HandOver
+from .reading import describe
 from .sampling import AgentSampler
+from .signals import Signal
 from .spans import SpanEncoder
 from .streams import Pace
 from .watching import Watcher
@@ -169,7 +171,7 @@ class Exporter:
         try:
             held = signal.queue.put(span_datas)
         except Exception as error:  # noqa: BLE001  not a sequence of spans; the application must not suffer for it
-            self._engine.complain("export", f"export() was given {type(span_datas).__name__}: {error!r}")
+            self._engine.complain("export", _refusal("export", span_datas, error))
             held = len(signal.queue)
         if held >= signal.threshold:
             self._engine.summon()
@@ -187,7 +189,7 @@ class Exporter:
                 if metric is not None:  # what opencensus's registry gives for a gauge without values
                     signal.queue.put(_pieces(metric))
         except Exception as error:  # noqa: BLE001  as above
-            self._engine.complain("export_metrics", f"export_metrics() was given {type(metrics).__name__}: {error!r}")
+            self._engine.complain("export_metrics", _refusal("export_metrics", metrics, error))
         if len(signal.queue):  # metrics come once a period, and their time is theirs: no waiting for more
             self._engine.summon_all()
 
@@ -290,6 +292,10 @@ class Exporter:
     def unwatch(self, watcher: Watcher) -> None:
         """Tell a watcher nothing more."""
         self._engine.watchers.remove(watcher)
+
+
+def _refusal(method: str, given: Any, error: Exception) -> str:
+    return f"{method}() was given {type(given).__name__}: {describe(error)}"
 
 
 def _span_encoder(sampler: AgentSampler) -> Callable[[Any], bytes]:

@@ -36,6 +36,7 @@ class HandOver(Generic[T]):
         """Items that made room for newer ones."""
         self._items: deque[T] = deque()  # extend, append and popleft are atomic: the usual path takes no lock
         self._full = threading.RLock()  # reentrant: a signal's handler may hand something over in the middle of it
+        self._making_room = False
 
     def __len__(self) -> int:
         return len(self._items)
@@ -57,6 +58,11 @@ class HandOver(Generic[T]):
         length = len(held)
         return length if length <= self.size else self._make_room()
 
+    def counts(self) -> tuple[int, int]:
+        """Items held, and items dropped so far, at one moment."""
+        with self._full:
+            return len(self._items), self.dropped
+
     def take(self, most: int) -> list[T]:
         """Remove the oldest items, ``most`` of them at the most.  For one consumer at a time."""
         taken: list[T] = []
@@ -73,13 +79,22 @@ class HandOver(Generic[T]):
         self._items.clear()
         self.taken = self.dropped = 0
         self._full = threading.RLock()
+        self._making_room = False
 
     def _make_room(self) -> int:
         with self._full:
-            while len(self._items) > self.size:
+            if not self._making_room:  # else it is this thread that does, interrupted by what exports now
+                self._making_room = True
                 try:
-                    self._items.popleft()
-                except IndexError:
-                    break  # the consumer was quicker
-                self.dropped += 1
+                    self._drop_oldest()
+                finally:
+                    self._making_room = False
         return len(self._items)
+
+    def _drop_oldest(self) -> None:
+        while len(self._items) > self.size:
+            try:
+                self._items.popleft()
+            except IndexError:
+                return  # the consumer was quicker
+            self.dropped += 1

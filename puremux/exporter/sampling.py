@@ -67,9 +67,13 @@ class _RateLimit:
     def __init__(self, qps: int, clock: Callable[[], float]) -> None:
         self._qps = qps
         self._clock = clock
-        self._lock = threading.Lock()
+        self.forked()
         self._left = float(min(qps, 1))
         self._now = clock()
+
+    def forked(self) -> None:
+        """Begin with a lock that nobody holds; reentrant, since a signal's handler may begin a trace of its own."""
+        self._lock = threading.RLock()
 
     def should_sample(self, span_context: Any) -> bool:
         if _parent_is_sampled(span_context):
@@ -154,6 +158,11 @@ class AgentSampler:
         )
         self._rule.describe(message)
         return message.SerializeToString()
+
+    def forked(self) -> None:
+        """In a forked child, where another thread of the parent's may hold a lock for ever."""
+        if isinstance(self._rule, _RateLimit):
+            self._rule.forked()
 
     def _rule_in(self, message: trace_config_pb2.TraceConfig) -> _Constant | _Probability | _RateLimit | _Own:
         kind = message.WhichOneof("sampler")

@@ -27,6 +27,7 @@ HIGH_WATER = 512 * 1024  # bytes waiting for the agent's windows at which no mor
 AFTER_A_BREAK = 0.25  # seconds to the first rotation: an agent that breaks off each second must not get it all again
 PUSHBACK = "retry-after-ms"  # what an agent without room says: that is no fault of a batch
 REFUSALS = 3  # of one batch, others having been confirmed in between, after which it is given up
+BREAKS = 3  # of connections in a row, nothing having been confirmed, after which what was on them becomes suspect
 
 
 class Pace:
@@ -83,8 +84,17 @@ class _ExportStream(CallBase):
         self.bytes = 0
         self.identity = b""  # Node and Resource in force on the stream
         self.began = 0.0  # when the first batch went on it
-        self.closing_since: float | None = None
+        self.asked_at = self._driver.clock()  # when a connection was asked for
+        self.moved_at = 0.0  # when the stream was half-closed, or the agent's windows let more of it out after that
+        self.left = 0  # bytes that had to wait for these windows at that time
+        self.is_out = False  # True once all of it, the end included, is on its way
+        self.carrier: Carrier | None = None  # the connection, known after its end too
         self._service = service
+
+    @property
+    def is_suspect(self) -> bool:
+        """True when it carries a batch that is to travel by itself."""
+        return any(batch.is_suspect for batch in self.batches)
 
     def put(self, batch: Batch, identity: bytes) -> None:
         """Send a batch, with Node and Resource in front where they are not what the agent remembers."""
@@ -99,11 +109,27 @@ class _ExportStream(CallBase):
         self.bytes += len(payload)
         self.send_message(payload)
 
+    def finish(self) -> None:
+        """Half-close, so that the agent's status tells whether it had everything."""
+        self.moved_at, self.left = self._driver.clock(), self.pending
+        self.half_close()
+
+    def has_moved(self, now: float) -> float:
+        """When the agent last took something of what is left, or the end."""
+        if self.pending < self.left:
+            self.moved_at, self.left = now, self.pending
+        return self.moved_at
+
     def opened(self) -> None:
+        self.carrier = self.session
         self._service.pump_soon()
 
     def drained(self) -> None:
+        self.is_out = self.is_half_closed
         self._service.pump_soon()
+
+    def connection_leaves(self) -> None:
+        self._service.leave(self)
 
     def call_ended(self, ended: CallEnded) -> None:
         self._service.stream_ended(self, ended)
@@ -141,7 +167,8 @@ class Service:
         self._closing: list[_ExportStream] = []
         self._failures = 0  # streams in a row that ended with a bad status
         self._rhythm = pace.rotate_after  # seconds between rotations at present
-        self._suspects = 0  # batches that were on such a stream: each gets one by itself
+        self._breaks = 0  # connections in a row that broke, and nothing was confirmed in between
+        self._broken: Carrier | None = None  # the last of them
         self._retry: Timer | None = None
         self._rotation: Timer | None = None
         self._pump_pending = False
@@ -149,22 +176,15 @@ class Service:
         self._closed = False
 
     @property
-    def is_settled(self) -> bool:
-        """True when the agent has had everything."""
-        return self.ledger.is_settled
+    def sessions(self) -> list[Carrier]:
+        """The connections that owe a proof."""
+        streams = [*self._closing, *filter(None, [self._stream])]
+        return list(dict.fromkeys(each.session for each in streams if each.session is not None and each.batches))
 
-    @property
-    def session(self) -> Carrier | None:
-        """The connection that owes a proof."""
-        for stream in [*self._closing, *filter(None, [self._stream])]:
-            if stream.session is not None and stream.batches:
-                return stream.session
-        return None
-
-    @property
-    def is_unproven(self) -> bool:
-        """True while batches are on a stream whose end has not come."""
-        return self.ledger.unconfirmed > 0
+    def lacks_room(self, now: float) -> bool:
+        """True when a stream waits for longer than it takes to open one: the agent allows no more of them."""
+        stream = self._stream
+        return stream is not None and stream.session is None and now - stream.asked_at > self._pace.probe_after
 
     def submit(self, batch: Batch) -> None:
         """Send a batch as soon as it can be."""
@@ -178,19 +198,32 @@ class Service:
             self._driver.call_soon(self.pump)
 
     def pump(self) -> None:
-        """Put on the stream what it takes."""
+        """Put on streams what they take; a suspect batch gets one that nothing else runs beside."""
         self._pump_pending = False
-        while not self._closed and self.ledger.waiting and self.ledger.may_send and self._retry is None:
-            stream = self._stream or self._open()
-            if stream is None or stream.session is None or stream.pending > HIGH_WATER:
+        while self._may_send():
+            if self.ledger.waiting[0].is_suspect and self._stream is not None and self._stream.batches:
+                self.rotate()
                 return
-            batch = self.ledger.waiting.popleft()
-            self.ledger.send(batch)
-            stream.put(batch, self._identity() if batch.identity is None else batch.identity)
-            self._schedule_rotation(stream)
+            stream = self._stream or self._open()
+            if stream.session is None or stream.pending > HIGH_WATER:
+                return
+            self._put(stream)
         if self._draining and not self.ledger.waiting and not self._closing:
             self._draining = False
             self.rotate()
+
+    def _may_send(self) -> bool:
+        ledger = self.ledger
+        if self._closed or not ledger.waiting or not ledger.may_send or self._retry is not None:
+            return False
+        return not self._closing or not (ledger.waiting[0].is_suspect or any(each.is_suspect for each in self._closing))
+
+    def _put(self, stream: _ExportStream) -> None:
+        batch = self.ledger.waiting[0]
+        identity = self._identity() if batch.identity is None else batch.identity
+        self.ledger.send(self.ledger.waiting.popleft())
+        stream.put(batch, identity)
+        self._rotate_when_due()
 
     def drain(self) -> None:
         """Have everything proven as soon as it can be: rotate as soon as nothing waits."""
@@ -203,18 +236,41 @@ class Service:
         if stream is not None and stream.batches and stream.session is not None:
             self._stream = None
             self._closing.append(stream)
-            stream.closing_since = self._driver.clock()
-            stream.half_close()
+            stream.finish()
 
-    def leave_soon(self) -> None:
-        """Rotate, if the stream still lives: its connection takes no new calls and is about to end."""
-        self._driver.call_soon(self.rotate)
+    def leave(self, stream: _ExportStream) -> None:
+        """Its connection takes no new calls and is about to end: have the stream ended before that."""
+        self._driver.call_soon(lambda: self._leave(stream))
 
-    def check(self, now: float) -> str | None:
-        """Why the connection should be given up, if the agent owes us a proof for too long."""
+    def _leave(self, stream: _ExportStream) -> None:
+        if stream is not self._stream:
+            return
+        if stream.batches:
+            self.rotate()
+        else:
+            self._stream = None
+            stream.end(StatusCode.CANCELLED, "it was not used yet")
+        self.pump_soon()
+
+    def look_after(self, now: float) -> None:
+        """Probe the connections that owe a proof, and give up those that owe it for too long."""
+        for session in self.sessions:
+            reason = self._why_lost(session, now)
+            if reason is None:
+                session.probe()
+            else:
+                sentence = f"{self._channel.name}: {reason}"
+                self._owner.complain("the agent is silent", f"{sentence}; connecting again.")
+                session.lose(sentence)
+
+    def _why_lost(self, session: Carrier, now: float) -> str | None:
+        pace = self._pace
+        unanswered = session.unanswered_since
+        if unanswered is not None and now - max(unanswered, session.heard_at) > pace.probe_within:
+            return f"the agent acknowledged no SETTINGS within {pace.probe_within:g} s"
         for stream in self._closing:
-            if stream.closing_since is not None and now - stream.closing_since > self._pace.confirm_within:
-                return f"the agent did not end a half-closed stream within {self._pace.confirm_within:g} s"
+            if stream.session is session and now - stream.has_moved(now) > pace.confirm_within:
+                return f"the agent did not end a half-closed stream within {pace.confirm_within:g} s"
         return None
 
     def close(self) -> None:
@@ -228,30 +284,31 @@ class Service:
                 timer.cancel()
         self._stream, self._closing, self._retry, self._rotation = None, [], None, None
         self._rhythm = self._pace.rotate_after
-        self._failures, self._suspects = 0, 0
+        self._failures, self._breaks, self._broken = 0, 0, None
         self._pump_pending = self._draining = False
         self.ledger.forget()
 
     # Streams
 
-    def _open(self) -> _ExportStream | None:
-        if self._closing and self._suspects:
-            return None
-        self._stream = _ExportStream(self, self._channel)
-        self._stream.start()
-        return self._stream
+    def _open(self) -> _ExportStream:
+        stream = self._stream = _ExportStream(self, self._channel)
+        stream.start()
+        return stream
 
-    def _schedule_rotation(self, stream: _ExportStream) -> None:
-        if self._suspects or stream.bytes >= self._pace.rotate_bytes:
-            if not self._closing:
-                self.rotate()
+    def _rotate_when_due(self) -> None:
+        """Rotate if the stream is long or old enough, one at a time; else look again when it will be."""
+        stream = self._stream
+        if stream is None or not stream.batches or self._closing:
+            return  # the end of what is closing comes here again
+        due = stream.began + self._rhythm
+        if stream.is_suspect or stream.bytes >= self._pace.rotate_bytes or self._driver.clock() >= due:
+            self.rotate()
         elif self._rotation is None:
-            self._rotation = self._driver.call_later(self._rhythm, self._rotation_due)
+            self._rotation = self._driver.call_at(due, self._rotation_due)
 
     def _rotation_due(self) -> None:
         self._rotation = None
-        if not self._closing:
-            self.rotate()
+        self._rotate_when_due()
 
     def stream_ended(self, stream: _ExportStream, ended: CallEnded) -> None:
         """Forget what is proven; take the rest back."""
@@ -262,39 +319,37 @@ class Service:
             self._stream = None
         if was_closing:
             self._closing.remove(stream)
-        if was_closing and ended.code is StatusCode.OK:
-            self._failures, self._suspects = 0, max(0, self._suspects - 1)
+        if was_closing and ended.code is StatusCode.OK and stream.is_out:
+            self._failures, self._breaks, self._broken = 0, 0, None
             self._rhythm = min(self._pace.rotate_after, 2 * self._rhythm)
             self.ledger.confirm(stream.batches)
         else:
             self._take_back(stream, ended)
         self._owner.settled()
-        self._rotate_if_due()
+        self._rotate_when_due()
         self.pump_soon()
-
-    def _rotate_if_due(self) -> None:
-        stream = self._stream
-        if stream is not None and stream.batches and not self._closing:
-            age = self._driver.clock() - stream.began
-            if stream.bytes >= self._pace.rotate_bytes or age >= self._rhythm:
-                self.rotate()
 
     def _take_back(self, stream: _ExportStream, ended: CallEnded) -> None:
         self.ledger.give_back(stream.batches)
-        if stream.left_with_connection:
+        if not stream.left_with_connection:
+            self._failures += 1
+            is_busy = any(key == PUSHBACK for key, _ in ended.trailing_metadata)
+            self._suspect(stream.batches, is_busy=is_busy)
+            sentence = f"{self._channel.name} ended {self.path} with {ended.code.name}: {ended.details}"
+            self._owner.complain("the agent refuses", sentence)
+            self._wait_after(self._failures + is_busy)
+        elif stream.batches:
+            self._breaks += stream.carrier is not self._broken  # two streams may have been on it
+            self._broken = stream.carrier
+            if self._breaks >= BREAKS or stream.is_suspect:
+                self._suspect(stream.batches)
             self._hurry()
-            return  # again at once, on the next connection
-        self._failures += 1
-        # One by one, as long as any is under suspicion: of what goes together, all is sent again when one is refused.
-        self._suspects = max(self._suspects, len(stream.batches))
-        is_busy = any(key == PUSHBACK for key, _ in ended.trailing_metadata)
-        if len(stream.batches) == 1 and not is_busy:
-            self._set_aside(stream.batches[0])
-        sentence = f"{self._channel.name} ended {self.path} with {ended.code.name}: {ended.details}"
-        self._owner.complain("the agent refuses", sentence)
-        # The first failure after a success may be one batch's own fault: the others need not wait for it.
-        delay = self._backoff.delay(self._failures - 1) if self._failures > 1 or is_busy else 0.0
-        self._retry = self._driver.call_later(delay, self._try_again)
+            self._wait_after(self._breaks)
+
+    def _wait_after(self, failures: int) -> None:
+        """Not at all after the first: it may be one batch's own fault, or the agent's restart."""
+        if failures > 1 and self._retry is None:
+            self._retry = self._driver.call_later(self._backoff.delay(failures - 1), self._try_again)
 
     def _hurry(self) -> None:
         """Have what is sent again proven soon; as long as that goes well, the next rotations take their time."""
@@ -303,10 +358,20 @@ class Service:
             self._rotation.cancel()
             self._rotation = None
 
+    def _suspect(self, batches: list[Batch], *, is_busy: bool = False) -> None:
+        """One of them may be why the stream was refused: each is to travel by itself, or, if it did, in two halves."""
+        was_alone = len(batches) == 1
+        for batch in batches:
+            batch.is_suspect = True
+        if was_alone and not is_busy and batches[0] in self.ledger.outstanding:
+            self._set_aside(batches[0])
+
     def _set_aside(self, batch: Batch) -> None:
-        """Let the others go first; a batch that is refused again and again, while others are not, is given up."""
+        """Let the others go first; one item that is refused again and again, while others are not, is given up."""
         ledger = self.ledger
         ledger.waiting.remove(batch)
+        if ledger.divide(batch):
+            return
         if ledger.confirmed != batch.confirmed_then:
             batch.confirmed_then = ledger.confirmed
             batch.refusals += 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable
 
 from puremux.proto import metrics_service_pb2, trace_service_pb2
-from puremux.server import Responder, Server
+from puremux.server import Responder, Server, ServerLimits
 from puremux.status import StatusCode
 from tests.waiting import eventually
 
@@ -37,9 +37,13 @@ class Stream:
 
 
 class ScriptedAgent:
-    """Confirms every stream, unless told otherwise; refuses the Config stream as the real agents do."""
+    """Confirms every stream, unless told otherwise; refuses the Config stream as the real agents do.
 
-    def __init__(self, address: str = "127.0.0.1:0") -> None:
+    Args:
+        limits: of the server, such as ``max_streams=1``.
+    """
+
+    def __init__(self, address: str = "127.0.0.1:0", **limits: Any) -> None:
         self.streams: list[Stream] = []
         self.configs: list[Stream] = []
         self.on_message: Callable[[Stream], None] = lambda stream: None
@@ -47,7 +51,8 @@ class ScriptedAgent:
         self.on_config: Callable[[Stream], None] = lambda stream: stream.responder.finish(
             StatusCode.UNKNOWN, "unimplemented"
         )
-        self.server = Server({TRACE_EXPORT: self._export, METRICS_EXPORT: self._export, TRACE_CONFIG: self._config})
+        methods = {TRACE_EXPORT: self._export, METRICS_EXPORT: self._export, TRACE_CONFIG: self._config}
+        self.server = Server(methods, limits=ServerLimits(**limits))
         self.address = self.server.listen(address)
 
     def confirm(self, stream: Stream) -> None:

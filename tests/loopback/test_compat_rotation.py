@@ -7,6 +7,7 @@ import pytest
 from puremux.exporter import Exporter, Pace
 from tests.loopback.scripted_agent import ScriptedAgent
 from tests.loopback.test_exporter import exporter_to, spans
+from tests.waiting import eventually
 
 SLOW = Pace(rotate_after=60.0)
 
@@ -17,7 +18,7 @@ def test_a_goaway_has_the_stream_half_closed_at_once() -> None:
         exporter.export(spans(10))
         agent.wait_for_spans(10)
         agent.server.stop(5.0)  # GOAWAY first
-        assert exporter.stats()["confirmed"] == 10
+        eventually(lambda: exporter.stats()["confirmed"] == 10, 10)
         again = ScriptedAgent(agent.address)
         exporter.export(spans(10, "later"))
         assert exporter.flush(10)

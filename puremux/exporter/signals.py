@@ -1,0 +1,106 @@
+"""Spans, or metrics, on their way from the application's hands to the agent's, and what became of them.
+
+Floor 4, exporter: imports batches, queue and streams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from .batches import Batch, Ledger
+from .queue import HandOver
+from .streams import Service
+
+__all__ = ["Signal"]
+
+MAX_BATCH_BYTES = 256 * 1024  # far below the 1 MiB to which careful agents limit a message
+NO_LIMIT = 1 << 62
+
+UNENCODABLE = "cannot be encoded"
+
+
+@dataclass(eq=False)
+class Signal:
+    """One kind of items: the queue, the batches made of it, and the service that carries them."""
+
+    name: str
+    path: str
+    encode: Callable[[Any], bytes]
+    """One item as an entry of the request's repeated field; raises for what cannot be encoded."""
+
+    queue: HandOver[Any]
+    ledger: Ledger
+    bundle: int
+    """Items that make a batch without waiting for more."""
+
+    threshold: int = 1
+    """Queue length at which the thread is to be woken; 1 until it runs."""
+
+    service: Service = field(init=False)
+    """Set by the engine."""
+
+    in_hands: int = 0
+    """Items that are neither in the queue nor in the ledger, but being made into batches."""
+
+    @property
+    def full_bundle(self) -> int:
+        """The threshold while the thread runs: a queue that is smaller than a bundle is to be emptied in time."""
+        return min(self.bundle, max(1, self.queue.size // 2))
+
+    @property
+    def is_settled(self) -> bool:
+        """True when all that was handed over is with the agent, or counted as dropped."""
+        return not len(self.queue) and not self.in_hands and self.ledger.is_settled
+
+    # Under the driver's lock
+
+    def take(self) -> list[Any]:
+        """Take a bundle from the queue; each item is to be counted by :meth:`submit`."""
+        items = self.queue.take(self.bundle)
+        self.in_hands += len(items)
+        return items
+
+    def submit(self, payload: bytes, count: int) -> None:
+        """Hand a batch of encoded items to the service."""
+        self.in_hands -= count
+        self.service.submit(Batch(payload, count))
+
+    def fail(self, count: int) -> None:
+        """Count items that cannot be encoded."""
+        self.in_hands -= count
+        self.ledger.accepted += count
+        self.ledger.dropped[UNENCODABLE] += count
+
+    def drop_all(self, reason: str) -> int:
+        """Give up what is not confirmed; return how many items that is."""
+        left = len(self.queue.take(NO_LIMIT))
+        self.ledger.accepted += left
+        self.ledger.dropped[reason] += left
+        return left + self.ledger.drop_all(reason)
+
+    def forget(self) -> None:
+        """Begin anew in a forked child."""
+        self.queue.forget()
+        self.service.abandon()
+        self.in_hands, self.threshold = 0, 1
+
+    def stats(self) -> dict[str, Any]:
+        """What became of the items; ``accepted`` is the sum of the others, whatever other threads do meanwhile."""
+        ledger = self.ledger
+        held, made_room = self.queue.counts()
+        dropped = {reason: count for reason, count in ledger.dropped.items() if count}
+        if made_room:
+            dropped["queue full"] = made_room
+        queued = held + self.in_hands
+        return {
+            "accepted": ledger.accepted + made_room + queued,
+            "queue": queued,
+            "waiting": sum(batch.count for batch in ledger.waiting),
+            "unconfirmed": ledger.unconfirmed,
+            "sent": ledger.sent,
+            "confirmed": ledger.confirmed,
+            "replayed": ledger.replayed,
+            "dropped": dropped,
+            "batches": {what: ledger.batches[what] for what in ("sent", "confirmed", "replayed")},
+        }
