@@ -124,10 +124,10 @@ class Ledger:
 
     def add(self, batch: Batch) -> None:
         """Take a new batch; the oldest waiting ones make room for it."""
-        batch.number = self.numbered
+        size, batch.number = batch.size, self.numbered
         self.numbered += 1
         self.accepted += batch.count
-        self.kept_bytes += batch.size
+        self.kept_bytes += size
         self.outstanding[batch] = None
         self.waiting.append(batch)
         self._make_room()
@@ -199,7 +199,7 @@ class Ledger:
 
     def has_settled(self, number: int) -> bool:
         """True when every batch that was numbered below ``number`` is confirmed or given up."""
-        return all(batch.number >= number for batch in self.outstanding)
+        return all(batch.number >= number for batch in list(self.outstanding))
 
     def forget(self) -> None:
         """Begin anew in a forked child: what was held is the parent's to send."""

@@ -1,11 +1,10 @@
 """The exporter's one background thread: takes what the application handed over, encodes it, and sees it delivered.
 
-Floor 4, exporter: imports batches, complaints, config, signals, streams, watching, and channel and driver below.
+Floor 4, exporter: imports most of its neighbours, and channel and driver below.
 """
 
 from __future__ import annotations
 
-import atexit
 import functools
 import logging
 import threading
@@ -18,6 +17,7 @@ from ..subchannel import Backoff, Connectivity
 from .batches import Batch
 from .complaints import Complaints
 from .config import ConfigService, Configurable
+from .ending import at_end_of_child, never_at_end
 from .reading import describe
 from .signals import MAX_BATCH_BYTES, Signal
 from .streams import Pace, Service
@@ -119,9 +119,10 @@ class Engine:
         with self._driver.lock:
             if not (make_room or signal.ledger.has_room(batch)):
                 return False
-            signal.service.submit(batch)
+            signal.ledger.add(batch)
             if self._started and not self._stopped:
                 self._run()
+                signal.service.pump()
         if self._stopped:
             self._drop_undelivered()
         if self.watchers:
@@ -190,6 +191,7 @@ class Engine:
             self._running = True
             for signal in self.signals:
                 signal.threshold = signal.full_bundle
+                signal.service.pump_soon()
             self._config.open()
             self._tick()
             self._check()
@@ -256,6 +258,8 @@ class Engine:
         self.complaints.forget()
         self._changed = threading.Condition(self._driver.lock)
         self._running, self._summoned, self._marks = False, False, []
+        if not self._stopped:
+            at_end_of_child(self.stop)
         self.watchers.forked()
 
     # Without the driver's lock
@@ -284,7 +288,7 @@ class Engine:
 
     def _stop_quietly(self) -> None:
         self.stop()
-        atexit.unregister(self.stop)
+        never_at_end(self.stop)
 
     def _work(self) -> None:
         """Encode a bundle of each, and come back for more: in between, the connection has its turn."""

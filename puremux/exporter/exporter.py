@@ -7,7 +7,6 @@ those of opencensus.trace's exporters, ``export_metrics`` those of opencensus.me
 
 from __future__ import annotations
 
-import atexit
 import ssl
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from ..subchannel import Backoff, Keepalive
 from ..transport.tap import Tap
 from .batches import Batch, Ledger
 from .complaints import Complaint
+from .ending import at_end, never_at_end
 from .engine import Engine
 from .identity import Identity
 from .limits import SpanLimits
@@ -157,7 +157,7 @@ class Exporter:
             pace=pace or Pace(),
             compression=compression,
         )
-        atexit.register(self._engine.stop)
+        at_end(self._engine.stop)
         # Else a program that drops an exporter would keep its thread; what it holds still leaves, by the engine.
         weakref.finalize(self, self._engine.retire).atexit = False
         if start:
@@ -245,7 +245,7 @@ class Exporter:
         Returns:
             False when something was not delivered; :meth:`stats` tells how much.
         """
-        atexit.unregister(self._engine.stop)
+        never_at_end(self._engine.stop)
         return self._engine.stop(timeout)
 
     def __enter__(self) -> Exporter:

@@ -87,16 +87,17 @@ class Signal:
 
     def stats(self) -> dict[str, Any]:
         """What became of the items; ``accepted`` is the sum of the others, whatever other threads do meanwhile."""
+        # Copies, since a signal's handler may flush in the middle of this, which lets go of the lock.
         ledger = self.ledger
         held, made_room = self.queue.counts()
-        dropped = {reason: count for reason, count in ledger.dropped.items() if count}
+        dropped = {reason: count for reason, count in dict(ledger.dropped).items() if count}
         if made_room:
             dropped["queue full"] = made_room
         queued = held + self.in_hands
         return {
             "accepted": ledger.accepted + made_room + queued,
             "queue": queued,
-            "waiting": sum(batch.count for batch in ledger.waiting),
+            "waiting": sum(batch.count for batch in list(ledger.waiting)),
             "unconfirmed": ledger.unconfirmed,
             "sent": ledger.sent,
             "confirmed": ledger.confirmed,

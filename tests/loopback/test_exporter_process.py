@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,6 +167,163 @@ def test_multiprocessing_workers_deliver(agent: ScriptedAgent) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(agent.span_names()) == len(set(agent.span_names())) == 41
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_worker_of_multiprocessing_delivers_at_its_end(agent: ScriptedAgent, tmp_path: Path, method: str) -> None:
+    (tmp_path / "work.py").write_text("""
+from puremux.exporter import Exporter
+from tests.loopback.test_exporter import spans
+exporter = None
+def work(address, number):
+    global exporter
+    exporter = exporter or Exporter(address, bundle_delay=60)
+    exporter.export(spans(10, f"worker{number}-"))
+""")
+    done = run(
+        """
+        import multiprocessing
+        import work
+        if METHOD == "fork":
+            work.exporter = Exporter(ADDRESS, bundle_delay=60)
+        context = multiprocessing.get_context(METHOD)
+        workers = [context.Process(target=work.work, args=(ADDRESS, number)) for number in range(3)]
+        for worker in workers: worker.start()
+        for worker in workers: worker.join()
+        assert [worker.exitcode for worker in workers] == [0] * 3
+        """.replace("METHOD", repr(method)),
+        agent,
+        PYTHONPATH=os.pathsep.join([".", str(tmp_path)]),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(agent.span_names()) == len(set(agent.span_names())) == 30
+
+
+def test_a_child_delivers_what_it_exported_just_before_its_end(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        exporter = Exporter(ADDRESS, pace=QUICK)
+        for number in range(10):
+            pid = os.fork()
+            if pid == 0:
+                exporter.export(spans(1, f"child{number}-"))
+                sys.exit(0 if exporter.stop() else 1)
+            assert os.waitpid(pid, 0)[1] == 0, number
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(agent.span_names()) == 10
+
+
+def test_a_fork_in_the_middle_of_encoding_leaves_the_child_whole(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        reached, go_on = threading.Event(), threading.Event()
+        class Slow:
+            def __getattr__(self, name):
+                reached.set(); go_on.wait(10)
+                raise AttributeError(name)
+        exporter = Exporter(ADDRESS, pace=QUICK, bundle_count=1)
+        exporter.export([Slow()])
+        assert reached.wait(10)
+        pid = os.fork()
+        if pid == 0:
+            exporter.export(spans(1, "child"))
+            delivered, stats = exporter.flush(10), exporter.stats()
+            os._exit(0 if delivered and stats["accepted"] == stats["confirmed"] == 1 else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        go_on.set()
+        assert exporter.flush(10)
+        """,
+        agent,
+    )
+    assert done.returncode == 0, done.stderr
+    assert agent.span_names().count("child0") == 1
+
+
+def test_a_signal_handler_may_export_flush_and_count_in_the_middle_of_an_export(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        exporter = Exporter(ADDRESS, pace=QUICK, queue_size=20, bundle_count=10, bundle_delay=0.01)
+        handled = 0
+        def handle(number, frame):
+            global handled
+            exporter.export(spans(3, "handler"))
+            exporter.stats()
+            exporter.flush(0.001)
+            handled += 1
+            signal.setitimer(signal.ITIMER_REAL, 0.001)  # the next, and never two at a time
+        signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        exported, until = 0, time.monotonic() + 3
+        while time.monotonic() < until:
+            exporter.export(spans(30)); exporter.stats()
+            exported += 30
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        assert handled > 10
+        assert exporter.stop(10)
+        stats = exporter.stats()
+        assert stats["accepted"] == exported + 3 * handled == stats["confirmed"] + sum(stats["dropped"].values()), stats
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_signal_handler_may_stop_the_exporter(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        exporter = Exporter(ADDRESS, bundle_delay=60)
+        def handle(number, frame):
+            sys.exit(0 if exporter.stop() else 1)
+        signal.signal(signal.SIGTERM, handle)
+        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+        while True:
+            exporter.export(spans(1)); time.sleep(0.001)
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(agent.span_names()) > 0
+
+
+def test_exporters_that_are_dropped_leave_nothing_behind(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        import gc
+        from puremux.exporter.engine import Engine
+        def left():
+            gc.collect()
+            return sum(isinstance(each, Engine) for each in gc.get_objects()), threading.active_count()
+        for _ in range(10):
+            Exporter(ADDRESS).export(spans(1))
+        until = time.monotonic() + 10
+        while left() != (0, 1) and time.monotonic() < until:
+            time.sleep(0.01)
+        print(*left())
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 1\n", "")
+    assert len(agent.span_names()) == 10
+
+
+def test_a_clock_that_jumps_matters_to_nobody(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        exporter = Exporter(ADDRESS, pace=QUICK, bundle_delay=0.05)
+        exporter.export(spans(1, "a"))
+        real = time.time
+        for jump in (-10**6, 10**6):
+            time.time = lambda: real() + jump
+            exporter.export(spans(1, "b"))
+            assert exporter.flush(10)
+        print(exporter.stats()["connections"], exporter.stats()["replayed"])
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 0\n", "")
 
 
 def test_a_fork_while_spans_pour_in_harms_nobody(agent: ScriptedAgent) -> None:

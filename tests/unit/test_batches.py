@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -9,6 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from puremux.exporter.batches import Batch, Ledger
 
 MOST_BYTES = 100
+
+
+def entry(size: int, filling: bytes = b"x") -> bytes:
+    """An entry of field 2."""
+    return bytes([0x12, size]) + filling * size
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -19,9 +25,17 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger(MOST_BYTES)
         self.streams: list[list[Batch]] = []
 
-    @rule(size=st.integers(1, 60), count=st.integers(1, 5))
-    def add(self, size: int, count: int) -> None:
-        self.ledger.add(Batch(b"x" * size, count))
+    @rule(sizes=st.lists(st.integers(0, 20), min_size=1, max_size=5))
+    def add(self, sizes: list[int]) -> None:
+        self.ledger.add(Batch(b"".join(map(entry, sizes)), len(sizes)))
+
+    @precondition(lambda self: self.ledger.waiting)
+    @rule()
+    def divide(self) -> None:
+        batch = self.ledger.waiting.popleft()
+        if not self.ledger.divide(batch):
+            assert batch.count == 1
+            self.ledger.drop(batch, "refused")
 
     @precondition(lambda self: self.ledger.waiting)
     @rule(new_stream=st.booleans())
@@ -44,6 +58,14 @@ class LedgerMachine(RuleBasedStateMachine):
         waiting = sum(batch.count for batch in ledger.waiting)
         assert ledger.accepted == waiting + ledger.unconfirmed + ledger.confirmed + sum(ledger.dropped.values())
         assert ledger.unconfirmed == sum(batch.count for stream in self.streams for batch in stream)
+
+    @invariant()
+    def all_that_is_outstanding_waits_or_travels(self) -> None:
+        travelling = [batch for stream in self.streams for batch in stream]
+        assert set(self.ledger.outstanding) == {*self.ledger.waiting, *travelling}
+        oldest = min((batch.number for batch in self.ledger.outstanding), default=self.ledger.numbered)
+        assert self.ledger.has_settled(oldest)
+        assert self.ledger.has_settled(oldest + 1) != bool(self.ledger.outstanding)
 
     @invariant()
     def bytes_are_bounded(self) -> None:
@@ -84,3 +106,24 @@ def test_a_batch_larger_than_the_buffer_is_still_tried() -> None:
     ledger = Ledger(10)
     ledger.add(Batch(b"x" * 50, 1))
     assert len(ledger.waiting) == 1 and not ledger.dropped
+
+
+def test_the_halves_have_all_of_the_items_in_their_order() -> None:
+    entries = [entry(number, bytes([number])) for number in (1, 127, 3)] + [b"\x12\x80\x01" + b"y" * 128]
+    whole = Batch(b"".join(entries), 4, identity=b"node", number=7)
+    first, second = whole.halves()
+    assert (first.payload, second.payload) == (entries[0] + entries[1], entries[2] + entries[3])
+    assert (first.count, second.count, first.identity, second.number) == (2, 2, b"node", 7)
+
+
+@pytest.mark.parametrize(
+    "payload, count",
+    [
+        pytest.param(entry(3), 1, id="one item"),
+        pytest.param(entry(3) + b"\x1a\x00", 2, id="another field"),
+        pytest.param(entry(3) + b"\x08\x01", 2, id="a number"),
+        pytest.param(b"", 0, id="nothing"),
+    ],
+)
+def test_what_cannot_be_divided_stays_whole(payload: bytes, count: int) -> None:
+    assert Batch(payload, count).halves() == []
