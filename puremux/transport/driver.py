@@ -243,14 +243,19 @@ class Driver:
             for key, _ in ready:
                 self._guarded(loop.drain_wakes if key.data is None else key.data.ready)
             self._run_timers()
-            for _ in range(len(self._soon)):
-                self._guarded(self._soon.popleft())
+            self._run_each(self._soon)
             if not self._unlocked:
                 # At once, since taking the lock again would have us wait for whoever we have just woken.
                 self._timeout = self._prepare(longest)
-        for _ in range(len(self._unlocked)):
-            self._timeout = None  # what the application does may bring something up
-            self._guarded(self._unlocked.popleft())
+        if self._unlocked:
+            self._run_each(self._unlocked)
+            self._timeout = None  # what the application did may have brought something up
+
+    def _run_each(self, handed_over: deque[Callable[[], Any]]) -> None:
+        """Run what is there now; a callback that waits turns the loop itself, and takes what is behind it."""
+        for _ in range(len(handed_over)):
+            if handed_over:
+                self._guarded(handed_over.popleft())
 
     def _prepare(self, longest: float) -> float:
         """Get ready to wait; return for how long."""
