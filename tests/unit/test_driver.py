@@ -14,6 +14,7 @@ import pytest
 
 from puremux.transport.driver import Driver
 from puremux.transport.wait import Step, Wait
+from tests.waiting import eventually
 
 LIMIT = 10.0
 
@@ -272,3 +273,22 @@ def test_a_forked_child_has_a_loop_of_its_own(driver: Driver) -> None:
         os._exit(0 if works and done_by(driver).wait(LIMIT) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert done_by(driver).wait(LIMIT), "the parent's goes on"
+
+
+def test_a_callback_that_waits_for_the_one_behind_it_leaves_the_thread_alive(driver: Driver) -> None:
+    changed = threading.Condition(driver.lock)
+    threads: list[int] = []
+    done = threading.Event()
+
+    def wait_for_the_next() -> None:
+        with driver.lock:
+            driver.wait_for(changed, lambda: bool(threads), 5)
+
+    with driver.lock:  # so that one turn finds all of them
+        driver.call_unlocked(wait_for_the_next)
+        driver.call_unlocked(lambda: threads.append(threading.get_ident()))
+    eventually(lambda: threads, 5)
+    driver.call_unlocked(lambda: threads.append(threading.get_ident()))
+    driver.call_unlocked(done.set)
+    assert done.wait(5)
+    assert threads[0] == threads[1]
