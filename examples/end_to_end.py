@@ -1,6 +1,7 @@
 """The end-to-end example of OpenCensus's documentation: a small program's spans and metrics, sent to an agent.
 
-Run an agent (``puremux agent`` is one), then ``python examples/end_to_end.py``; Ctrl-C ends it.
+Run an agent (``puremux agent`` is one), then ``python examples/end_to_end.py``; Ctrl-C ends it.  Its zPages are at
+http://127.0.0.1:9999/debug/ meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ except ImportError as error:
     ) from None
 
 import puremux
+import puremux.zpages
 
 # What is measured, and the tags that it is measured by.
 
@@ -73,7 +75,11 @@ LONGEST_SLEEP_MS = [17000, 8006, 916, 86, 1172]  # by the clock's seconds, modul
 
 def main() -> None:
     options = read_options()
-    exporter = puremux.Exporter(options.address, service_name="end-to-end", reconnection_period=5.0)
+    exporter = puremux.Exporter(
+        options.address, service_name="end-to-end", reconnection_period=5.0, sampler=AlwaysOnSampler()
+    )
+    zpages = puremux.zpages.serve(options.zpages, exporter)  # to see whether spans and stats leave the program
+    print(f"zPages: {zpages.url}")
 
     for each in VIEWS:
         stats.stats.view_manager.register_view(each)
@@ -87,12 +93,13 @@ def main() -> None:
     finally:
         reporting.close()  # reports the views a last time
         exporter.stop()  # delivers what is on its way
+        zpages.close()
 
 
 def work(exporter: puremux.Exporter, pace: float) -> None:
     """Do something that takes its time: one span, one latency, a few lines."""
     started = time.perf_counter()
-    tracer = Tracer(sampler=AlwaysOnSampler(), exporter=exporter)
+    tracer = Tracer(sampler=exporter.sampler, exporter=exporter)  # so that zPages and the agent may change it
     with tracer.span(name="Foo") as span:
         longest = LONGEST_SLEEP_MS[int(time.time()) % 5]
         span.add_attribute("longest_sleep_ms", longest)
@@ -115,6 +122,9 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Sends spans and metrics of a small program to an OpenCensus Agent.")
     parser.add_argument("address", nargs="?", default="localhost:55678", help="the agent's; default: %(default)s")
     parser.add_argument("--real-time", action="store_true", help="sleep as long as the documentation's program does")
+    parser.add_argument(
+        "--zpages", metavar="PORT", type=int, default=9999, help="0 for any free one; default: %(default)s"
+    )
     return parser.parse_args()
 
 

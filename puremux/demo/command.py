@@ -1,6 +1,6 @@
 """``puremux demo``: runs the program, shows what becomes of its data, and tells at the end whether all of it arrived.
 
-Floor 5, demo: imports the rest of ``demo`` and exporter; opencensus, the embedded agent and rich when they are needed.
+Floor 5, demo: imports the rest of ``demo``, zpages and exporter; opencensus, the agent and rich when they are needed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..agent.signals import told_to_stop
 from ..errors import PuremuxError
 from ..exporter import Exporter
 from ..exporter.streams import Pace
+from ..zpages import Served, serve
 from .screen import LogToScreen, Screen, screen_on
 from .summary import Flow, Snapshot, Summary
 
@@ -44,6 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--duration", metavar="SECONDS", type=_seconds, help="end after so long; default: at Ctrl-C")
     add("--real-time", action="store_true", help="sleep and report as the documentation's program does")
     add("--prometheus", metavar="HOST:PORT", default="127.0.0.1:0", help="where the embedded agent serves its page")
+    add("--zpages", metavar="PORT", type=int, default=0, help="of the program's own zPages; default: any free one")
     add("--seed", type=int, help="the same sleeps and line lengths in each run")
     add("--spans", metavar="COUNT", type=int, help="end after so many spans")
     add("--spans-log", metavar="FILE", type=Path, help="write each ended span there, as a line of JSON")
@@ -76,20 +78,24 @@ def run(options: argparse.Namespace) -> int:
         stop = stack.enter_context(told_to_stop())
         log = stack.enter_context(options.spans_log.open("w")) if options.spans_log else None
         agent = None if options.agent else stack.enter_context(_embedded(options.prometheus))
-        exporter = stack.enter_context(_exporter(options, agent, tempo))
-        screen.say(_greeting(options, agent))
-        job = program.Program(exporter, tempo, stop, seed=options.seed, most_spans=options.spans, log=log)
+        exporter = stack.enter_context(_exporter(options, agent, tempo, program.EVERY_TRACE))
+        pages = stack.enter_context(serve(options.zpages, exporter))
+        screen.say(_greeting(options, agent, pages))
+        job = program.Program(
+            exporter, tempo, stop, sampler=exporter.sampler, seed=options.seed, most_spans=options.spans, log=log
+        )
         _watch(job, exporter, screen, options.duration)
         summary = _close(job, exporter, screen, agent)
     sys.stdout.write(summary.as_text() + "\n")
     return 0 if summary.is_complete else 1
 
 
-def _exporter(options: argparse.Namespace, agent: EmbeddedAgent | None, tempo: Tempo) -> Exporter:
+def _exporter(options: argparse.Namespace, agent: EmbeddedAgent | None, tempo: Tempo, sampler: Any) -> Exporter:
     return Exporter(
         agent.address if agent else options.agent,
         insecure=True if options.insecure else None,
         service_name="puremux-demo",
+        sampler=sampler,
         reconnection_period=tempo.reconnection_period,
         bundle_delay=0.5,
         pace=FASTER,
@@ -105,11 +111,16 @@ def _embedded(prometheus: str) -> EmbeddedAgent:
         raise PuremuxError(NO_PROMETHEUS.format(error)) from None
 
 
-def _greeting(options: argparse.Namespace, agent: EmbeddedAgent | None) -> str:
+def _greeting(options: argparse.Namespace, agent: EmbeddedAgent | None, pages: Served) -> str:
     end = f"It ends after {options.duration:g} s, or at Ctrl-C." if options.duration else "Ctrl-C ends it."
     if agent is None:
-        return f"Spans and metrics go to the agent at {options.agent}.  {end}"
-    return f"Spans and metrics go to an embedded agent at {agent.address}.  {end}\nLook at them: {agent.page}"
+        return f"Spans and metrics go to the agent at {options.agent}.  {end}\n  this program's zPages: {pages.url}"
+    return (
+        f"Spans and metrics go to an embedded agent at {agent.address}.  {end}\n"
+        f"  this program's zPages: {pages.url}\n"
+        f"  the agent's zPages:    {agent.zpages}\n"
+        f"  the Prometheus page:   {agent.page}"
+    )
 
 
 def _watch(program: Program, exporter: Exporter, screen: Screen, duration: float | None) -> None:

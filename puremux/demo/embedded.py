@@ -19,18 +19,20 @@ class EmbeddedAgent:
     """An agent on a free port of this machine.
 
     Args:
-        prometheus: where it serves its page, as ``host:port``; port 0 for any free one.
+        prometheus: where it serves its page, as ``host:port``; port 0 for any free one.  Its zPages are on a free port.
     Raises:
         AddressError: that address cannot be read.
+        PuremuxError: jinja2 is not installed.
         OSError: it cannot be listened on.
     """
 
     def __init__(self, prometheus: str) -> None:
         self._span_ids: set[bytes] = set()
-        self._agent = Agent("127.0.0.1:0", prometheus=prometheus)
+        self._agent = Agent("127.0.0.1:0", prometheus=prometheus, zpages="127.0.0.1:0")
         self._agent.store.on_spans(self._remember)
         self.address = self._agent.address
         self.page = self._agent.page
+        self.zpages = self._agent.zpages
 
     def _remember(self, received: SpansReceived) -> None:
         self._span_ids.update(span.span_id for span in received.request.spans)

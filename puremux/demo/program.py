@@ -26,7 +26,7 @@ from opencensus.tags.tag_value import TagValue
 from opencensus.trace.samplers import AlwaysOnSampler
 from opencensus.trace.tracer import Tracer
 
-__all__ = ["BRISK", "REAL_TIME", "VIEWS", "Program", "SpanLog", "Tempo"]
+__all__ = ["BRISK", "EVERY_TRACE", "REAL_TIME", "VIEWS", "Program", "SpanLog", "Tempo"]
 
 CLIENT = TagKey("client")
 METHOD = TagKey("method")
@@ -58,6 +58,8 @@ VIEWS = [
         ("opdemo/line_counts", "The counts of the lines in", LINE_LENGTHS, CountAggregation()),
     ]
 ]
+
+EVERY_TRACE = AlwaysOnSampler()  # the documentation's, unless somebody changes it in traceconfigz
 
 LONGEST_SLEEP_MS = (17000, 8006, 916, 86, 1172)  # by the clock's seconds, modulo 5
 
@@ -134,6 +136,7 @@ class Program:
 
     Args:
         exporter: gets the spans and the views.
+        sampler: decides which spans are recorded.
         done: ends the loop when it is set, and is set when the loop ends by itself.
         seed: for the same sleeps and lines in each run; None to have the clock decide, as the documentation does.
         most_spans: ends the loop after so many; None for no end.
@@ -146,6 +149,7 @@ class Program:
         tempo: Tempo,
         done: threading.Event,
         *,
+        sampler: Any = EVERY_TRACE,
         seed: int | None = None,
         most_spans: int | None = None,
         log: TextIO | None = None,
@@ -158,6 +162,7 @@ class Program:
         self.error: BaseException | None = None
         """What ended the loop although it should go on."""
         self._exporter = exporter
+        self._sampler = sampler
         self._tempo = tempo
         self._random = random.Random(seed)
         self._seeded = seed is not None
@@ -203,7 +208,7 @@ class Program:
 
     def _work(self) -> None:
         started = time.perf_counter()
-        tracer = Tracer(sampler=AlwaysOnSampler(), exporter=self._spans)
+        tracer = Tracer(sampler=self._sampler, exporter=self._spans)
         with tracer.span(name="Foo") as span:
             sleep_ms = self._next_sleep_ms(span)
             self.done.wait(sleep_ms / 1000 * self._tempo.scale)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ from ..waiting import eventually
 VIEWS = ["opdemo/latency", "opdemo/process_counts", "opdemo/line_lengths", "opdemo/line_counts"]
 RECONNECTION_PERIOD = 1.0  # seconds; the demo's, unless it runs in real time
 PATIENCE = 5.0  # seconds more, for a machine that has other things to do
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=LIMIT) as answer:
+        return str(answer.read().decode())
 
 
 def compared(demo: Running, name: str) -> list[int]:
@@ -40,8 +46,17 @@ def assert_complete(demo: Running, figures: int) -> int:
 def test_everything_that_was_recorded_is_with_the_embedded_agent() -> None:
     with Running([*PUREMUX, "demo", "--duration", "2"]) as demo:
         demo.wait_for(r"embedded agent at 127\.0\.0\.1:\d+")
-        demo.wait_for(r"http://127\.0\.0\.1:\d+")
+        pages = [
+            demo.wait_for(rf"{name}: +(http://127\.0\.0\.1:\d+/\S+)$")[1]
+            for name in ("this program's zPages", "the agent's zPages", "the Prometheus page")
+        ]
         demo.wait_for(r"\d s  ready: spans \d+ ended")
+        own, agents, prometheus = map(fetch, pages)
+        assert "puremux-demo → 127.0.0.1:" in own
+        assert "OpenCensus Agent at 127.0.0.1:" in agents
+        assert "puremux_agent_spans_total" in prometheus
+        assert "Foo" in fetch(f"{pages[0]}tracez")
+        eventually(lambda: "Foo" in fetch(f"{pages[1]}tracez"), LIMIT)
         assert demo.finish() == 0, demo.output
         assert_complete(demo, figures=3)
 
@@ -145,3 +160,12 @@ def test_what_keeps_it_from_beginning_is_one_sentence(option: str, value: str, s
         assert demo.finish() == 2
         (line,) = demo.lines
         assert line.startswith("puremux demo: ") and sentence in line
+
+
+def test_without_jinja2_it_says_what_to_install() -> None:
+    program = "import sys; sys.modules['jinja2'] = None; from puremux.cli import main; sys.exit(main(sys.argv[1:]))"
+    with Running([sys.executable, "-c", program, "demo", "--duration", "1"]) as demo:
+        assert demo.finish() == 2
+    (sentence,) = demo.lines
+    assert sentence.startswith("puremux demo: zPages are made with jinja2, which cannot be imported")
+    assert sentence.endswith("Install it: pip install 'puremux[zpages]'")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..programs import PUREMUX, ROOT, Running
+from ..programs import LIMIT, PUREMUX, ROOT, Running
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 
@@ -52,9 +53,12 @@ def test_an_example_that_ends_by_itself(name: str, agent: Agent) -> None:
 
 
 def test_end_to_end(agent: Agent) -> None:
-    with Running([sys.executable, "examples/end_to_end.py", agent.address]) as example:
+    with Running([sys.executable, "examples/end_to_end.py", agent.address, "--zpages", "0"]) as example:
+        zpages = example.wait_for(r"^zPages: (http://127\.0\.0\.1:\d+/debug/)$")[1]
         example.wait_for(r"^#0: LineLength: \d+By$")
         example.wait_for(r"^Latency: \d+\.\d{3}ms$")
+        with urllib.request.urlopen(f"{zpages}statsz", timeout=LIMIT) as page:
+            assert "opdemo/latency" in page.read().decode()
         example.interrupt()
         assert example.finish() == 0, example.output
     assert "Traceback" not in example.output
