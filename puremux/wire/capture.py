@@ -64,6 +64,11 @@ class Segment:
         return bool(self.flags & ACK)
 
     @property
+    def resets(self) -> bool:
+        """Whether it ends both directions at once."""
+        return bool(self.flags & RST)
+
+    @property
     def ends(self) -> bool:
         """Whether nothing comes behind it in its direction."""
         return bool(self.flags & (FIN | RST))

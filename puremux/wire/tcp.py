@@ -56,9 +56,13 @@ class _Way:
         if segment.data or segment.missing:
             yield from self._place(number, segment, time)
             yield from self._look_through_waiting(time)
-        if self._end == self._expected and not self.has_ended:
-            self.has_ended = True
-            yield Piece(self._connection, time, self._sender, b"")
+        if self._end == self._expected:
+            yield from self._finish(time)
+
+    def cut_off(self, time: float) -> Iterator[Piece]:
+        """Nothing more comes, whatever is missing: the connection was reset."""
+        yield from self.give_up(time)
+        yield from self._finish(time)
 
     def give_up(self, time: float) -> Iterator[Piece]:
         """Wait no longer for what is missing."""
@@ -67,6 +71,11 @@ class _Way:
             first = min(self._waiting, key=distance.__getitem__)
             yield self._gap(distance[first], time)
             yield from self._look_through_waiting(time)
+
+    def _finish(self, time: float) -> Iterator[Piece]:
+        if not self.has_ended:
+            self.has_ended = True
+            yield Piece(self._connection, time, self._sender, b"")
 
     def _place(self, number: int, segment: Segment, time: float) -> Iterator[Piece]:
         """Tell of a segment, or let it wait."""
@@ -128,6 +137,9 @@ class _Flows:
                 return  # the end of a connection that is not in the capture
             ways = self._flows[key] = self._new(segment)
         yield from ways[segment.source].take(segment, self._now)
+        if segment.resets:
+            for way in ways.values():
+                yield from way.cut_off(self._now)
 
     def finish(self) -> Iterator[Piece]:
         """Nothing more comes."""

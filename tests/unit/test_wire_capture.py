@@ -199,6 +199,13 @@ def test_any_order_overlap_and_repetition_give_the_same_bytes(data: bytes, start
     assert sent(pieces)[-1] == b"" and not [piece for piece in pieces if piece.gap]
 
 
+def test_a_reset_ends_both_directions() -> None:
+    pieces = list(
+        pieces_of([segment(b"", 0, SYN), segment(b"one", 1), segment(b"two", 9, back=True), segment(b"", 4, RST)])
+    )
+    assert sent(pieces) == [b"one", b""] and sent(pieces, SERVER) == [b"two", b""]
+
+
 def test_what_was_not_captured_is_a_gap() -> None:
     pieces = pieces_of([segment(b"", 0, SYN), segment(b"one", 1), segment(b"three", 7), segment(b"six", 12)])
     assert sent(pieces) == [b"one", "3 bytes are missing in the capture", b"three", b"six"]
