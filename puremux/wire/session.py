@@ -32,11 +32,13 @@ from typing import Any
 from ..errors import PuremuxError
 from ..transport.tap import BytesPassed
 from .records import CLIENT, SERVER, Connection, Piece
+from .words import printable
 
 __all__ = ["Recorder", "SessionWriter", "read_session"]
 
 VERSION = 1
 KEY = "puremux-wire"
+MOST_LETTERS = 200  # of a name; a session may come from anybody
 
 
 class SessionWriter:
@@ -159,7 +161,8 @@ def read_session(lines: Iterable[bytes]) -> Iterator[Piece]:
             if number == 1:
                 _check_version(told)
             elif "client" in told:
-                connection = Connection(int(told["connection"]), str(told["client"]), str(told["server"]))
+                ends = (printable(str(told[end]), MOST_LETTERS) for end in (CLIENT, SERVER))
+                connection = Connection(int(told["connection"]), *ends)
                 connections[connection.number] = connection
             else:
                 yield _piece(told, connections)
@@ -186,4 +189,10 @@ def _piece(told: dict[str, Any], connections: dict[int, Connection]) -> Piece:
     if sender not in (CLIENT, SERVER):
         raise ValueError("sent by neither end")
     data = bytes.fromhex(told.get("hex", ""))
-    return Piece(connections[told["connection"]], float(told["time"]), sender, data, str(told.get("gap", "")))
+    return Piece(
+        connections[told["connection"]],
+        float(told["time"]),
+        sender,
+        data,
+        printable(str(told.get("gap", "")), MOST_LETTERS),
+    )

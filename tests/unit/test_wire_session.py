@@ -77,6 +77,13 @@ def test_any_bytes_are_a_session_or_refused(lines: list[bytes]) -> None:
         pass
 
 
+def test_names_in_a_session_do_no_harm_on_a_terminal(tmp_path: Path) -> None:
+    hostile = Connection(1, "\x1b[2J\u202e", "b")
+    data = written(tmp_path, [Piece(hostile, 0.0, CLIENT, b"", "\x07")])
+    (piece,) = read_session(data.splitlines(keepends=True))
+    assert (piece.connection.client, piece.gap) == ("\\x1b[2J\\u202e", "\\x07")
+
+
 def passed(number: int, direction: str, data: bytes, time: float = 1e9) -> BytesPassed:
     return BytesPassed(number, "localhost:55678", time, direction, data)
 
