@@ -94,8 +94,14 @@ class _Traces:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def _held(self) -> list[HeldSpan]:
+        return self._store.recent_spans(self._store.limits.max_spans_held)
+
+    def trace(self, trace_id: bytes) -> Iterable[Surface]:
+        return _surfaces(held for held in self._held() if held.span.trace_id == trace_id)
+
     def book(self, client: str) -> SpanBook:
-        held = self._store.recent_spans(self._store.limits.max_spans_held)
+        held = self._held()
         book = SpanBook(Bounds(spans=len(held), span_bytes=1 << 40, samples=0))
         found = _surfaces(reversed(held))
         book.add(span for span in found if span.client == client) if client else book.add(found)

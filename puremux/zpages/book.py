@@ -210,8 +210,8 @@ class SpanBook:
         return sorted(found, key=lambda span: span.end, reverse=True)
 
     def trace(self, trace_id: bytes) -> list[Surface]:
-        """The spans held of a trace, in the order in which they began."""
-        return sorted((span for span in self._all() if span.trace_id == trace_id), key=lambda span: span.start)
+        """The spans held of a trace."""
+        return [span for span in self._all() if span.trace_id == trace_id]
 
     def _all(self) -> list[Surface]:
         with self._lock:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
@@ -88,6 +88,9 @@ class Traces(Protocol):
 
     def book(self, client: str) -> SpanBook:
         """The spans of one client, or of all for an empty name."""
+
+    def trace(self, trace_id: bytes) -> Iterable[Surface]:
+        """The spans that are held of a trace."""
 
     def clients(self) -> Sequence[str]:
         """Their names; none where there is one program only."""
@@ -177,7 +180,7 @@ class TracePage:
             trace_id, span_id = map(bytes.fromhex, request.path)
         except ValueError:
             raise NotHere("A span's address is /tracez/TRACE-ID/SPAN-ID, both as hexadecimal digits.") from None
-        spans = self._traces.book("").trace(trace_id)
+        spans = list(self._traces.trace(trace_id))
         if self._traces.running is not None:
             spans += [span for span in self._traces.running.spans() if span.trace_id == trace_id]
         spans.sort(key=lambda span: span.start)

@@ -23,7 +23,7 @@ from .history import History, Sample
 from .pages import CallGroup, ConfigPage, InForce, RpcPage, StatsPage, TracePage
 from .running import RunningSpans, observe_tracers, stop_observing
 from .site import Answer, Filled, NotHere, Page, Request
-from .surface import metrics_in, spans_in
+from .surface import Surface, metrics_in, spans_in
 from .text import number
 from .views import View, view_of
 
@@ -143,6 +143,9 @@ class _Traces:
 
     def book(self, client: str) -> SpanBook:
         return self._book
+
+    def trace(self, trace_id: bytes) -> Sequence[Surface]:
+        return self._book.trace(trace_id)
 
     def clients(self) -> Sequence[str]:
         return ()

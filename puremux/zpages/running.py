@@ -158,14 +158,14 @@ def observe_tracers(running: RunningSpans) -> bool:
     return True
 
 
-def stop_observing(running: RunningSpans) -> None:
+def stop_observing(running: RunningSpans | None) -> None:
     """Tell it no more."""
     global _watching  # noqa: PLW0603  as above
     with _changing:
         _watching = _others(running)
 
 
-def _others(running: RunningSpans) -> tuple[weakref.ref[RunningSpans], ...]:
+def _others(running: RunningSpans | None) -> tuple[weakref.ref[RunningSpans], ...]:
     """Who is told besides, without those that are gone."""
     return tuple(each for each in _watching if each() not in (None, running))
 
@@ -173,5 +173,8 @@ def _others(running: RunningSpans) -> tuple[weakref.ref[RunningSpans], ...]:
 def _created(span: Any) -> None:
     for reference in _watching:
         running = reference()
-        if running is not None:
-            running.add(span)
+        try:
+            if running is not None:
+                running.add(span)
+        except Exception:  # noqa: BLE001  whoever starts a span must not suffer for a page that may never be looked at
+            stop_observing(running)

@@ -9,6 +9,7 @@ from opencensus.trace.samplers import AlwaysOffSampler, AlwaysOnSampler
 from opencensus.trace.tracer import Tracer
 
 from puremux.proto import trace_pb2
+from puremux.zpages import running as running_module
 from puremux.zpages.running import RunningSpans, observe_tracers, stop_observing
 
 
@@ -102,3 +103,16 @@ def test_a_span_of_another_shape_is_left_out() -> None:
     stub = Stub()
     running.add(stub)
     assert running.spans() == []
+
+
+class Broken(RunningSpans):
+    def add(self, span: Any) -> None:
+        raise RuntimeError("a mistake")
+
+
+def test_a_mistake_of_ours_reaches_no_program() -> None:
+    broken = Broken()
+    assert observe_tracers(broken)
+    with tracer().span("unharmed") as span:
+        span.add_attribute("k", "v")
+    assert broken not in [reference() for reference in running_module._watching]

@@ -1,0 +1,143 @@
+"""How long zPages take with ten thousand spans held, and what they cost a program: ``python -m bench.zpages``.
+
+Pages are fetched over HTTP, with pauses, as a person does; the figure is from the request to the last byte.  What a
+span costs is the time that the exporter's thread spends on telling the pages of it, beside that for encoding it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import tracemalloc
+import urllib.request
+from types import SimpleNamespace
+from typing import Any, Callable
+
+from puremux import Exporter, zpages
+from puremux.agent import Agent
+from puremux.exporter.spans import SpanEncoder
+from puremux.zpages.book import SpanBook
+from puremux.zpages.running import RunningSpans
+from puremux.zpages.surface import spans_in
+
+SPANS = 10_000
+BATCH = 300  # spans, as an exporter sends them
+OWN = ("tracez", "rpcz", "statsz", "traceconfigz", "exporterz")
+AGENTS = ("tracez", "clientz", "rpcz", "statsz", "traceconfigz")
+
+
+def span(number: int, names: int) -> Any:
+    """The span of the other benchmarks, under one of several names."""
+    return SimpleNamespace(
+        name=f"/service/method-{number % names}",
+        context=SimpleNamespace(trace_id=f"{number // 4 + 1:032x}", tracestate=None),
+        span_id=f"{number + 1:016x}",
+        parent_span_id=None,
+        attributes={
+            "http.method": "GET",
+            "http.path": "/a/b/c",
+            "http.host": "example.com",
+            "http.status_code": 200,
+            "i": number,
+            "cached": number % 2 == 0,
+        },
+        start_time=f"2026-11-23T12:00:00.{number % 1_000_000:06d}Z",
+        end_time=f"2026-11-23T12:00:0{1 + number % 7}.000002Z",
+        child_span_count=0,
+        stack_trace=None,
+        annotations=[],
+        message_events=[],
+        links=[],
+        status=SimpleNamespace(code=5, message="not found") if number % 10 == 9 else None,
+        same_process_as_parent_span=True,
+        span_kind=1,
+    )
+
+
+def milliseconds(url: str, rounds: int) -> list[float]:
+    """How long a page takes, each time."""
+    took = []
+    for _ in range(rounds):
+        time.sleep(0.1)
+        began = time.perf_counter()
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            answer.read()
+        took.append((time.perf_counter() - began) * 1000)
+    return took
+
+
+def cost(do: Callable[[], object], rounds: int = 20) -> float:
+    """Microseconds a span, the quickest of several rounds over one batch."""
+    took = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        do()
+        took.append(time.perf_counter() - began)
+    return min(took) / BATCH * 1e6
+
+
+class Started:
+    """As much of a tracer's span as matters when it is made."""
+
+
+def bench_costs(names: int) -> None:
+    batch = [span(number, names) for number in range(BATCH)]
+    started = [Started() for _ in range(BATCH)]
+    encoder = SpanEncoder()
+    payload = b"".join(map(encoder.field, batch))
+    book, running = SpanBook(), RunningSpans()
+    encoding = cost(lambda: [encoder.field(each) for each in batch])
+    telling = cost(lambda: book.add(list(spans_in(payload))))
+    watching = cost(lambda: [running.add(each) for each in started])
+    print("| a span | µs |\n|---|--:|")
+    print(f"| encoded, as ever | {encoding:.1f} |")
+    print(f"| told to the pages, on the exporter's thread | {telling:.1f} |")
+    print(f"| watched while it runs, on the program's thread | {watching:.1f} |")
+
+
+def bench_memory(names: int) -> None:
+    encoder = SpanEncoder()
+    payloads = [
+        b"".join(encoder.field(span(number, names)) for number in range(begin, begin + 100))
+        for begin in range(0, 2 * SPANS, 100)
+    ]
+    book = SpanBook()
+    tracemalloc.start()
+    for payload in payloads:
+        book.add(list(spans_in(payload)))
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    measured, estimated = held / 2**20, book.held_bytes / 2**20
+    print(f"\n{book.held:,} spans are held in {measured:.1f} MiB, by an estimate of {estimated:.1f} MiB.")
+
+
+def bench_pages(names: int, rounds: int) -> None:
+    print(f"\n| page, {SPANS:,} spans of {names} names held | median, ms | longest, ms |\n|---|--:|--:|")
+    with (
+        Agent("127.0.0.1:0", zpages="127.0.0.1:0") as agent,
+        Exporter(agent.address, service_name="bench", queue_size=SPANS) as exporter,
+        zpages.serve(0, exporter) as served,
+    ):
+        exporter.export(span(number, names) for number in range(SPANS))
+        assert exporter.flush(60)
+        one = f"tracez/{1:032x}/{1:016x}"
+        for whose, url, pages in (("exporter's", served.url, OWN), ("agent's", str(agent.zpages), AGENTS)):
+            for page in (*pages, one):
+                took = milliseconds(url + page, rounds)
+                shown = "tracez, one span" if page == one else page
+                print(f"| the {whose} {shown} | {statistics.median(took):.0f} | {max(took):.0f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--names", type=int, default=50, help="span names; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=15, help="fetches of each page; default: %(default)s")
+    options = parser.parse_args()
+    bench_costs(options.names)
+    bench_memory(options.names)
+    bench_pages(options.names, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
