@@ -69,6 +69,25 @@ def test_the_base_runs_where_something_is_absent(absent: str) -> None:
     assert run(f"import sys; sys.modules[{absent!r}] = None; import puremux; {names}; print('ok')") == "ok\n"
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "puremux",
+        "puremux.protocol.connection",
+        "puremux.proto.trace_service_pb2",
+        "puremux.proto.metrics_service_pb2",
+        "puremux.exporter.spans",
+        "puremux.exporter.metrics",
+        "puremux.exporter.spans_pb",
+        "puremux.exporter.metrics_pb",
+    ],
+)
+def test_what_needs_no_socket_is_imported_where_there_is_none(module: str) -> None:
+    """As in a browser, or in an image without OpenSSL."""
+    absent = ("socket", "_socket", "ssl", "_ssl", "select", "selectors")
+    assert run(f"import sys; sys.modules.update(dict.fromkeys({absent})); import {module}; print('ok')") == "ok\n"
+
+
 def test_importing_a_module_first_makes_no_circle() -> None:
     """Each module can be the first one that a program imports."""
     modules = [".".join(("puremux", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in WRITTEN]
