@@ -213,7 +213,7 @@ def rows_of_guest(name: str, bench: Bench) -> Iterator[Row]:
 
 
 def install(python: Path, name: str, libraries: Sequence[str], source: Path) -> Path:
-    """An environment's interpreter: the source distribution is installed, with these libraries, or else with the demo's."""
+    """An environment's interpreter: the source distribution is in it, with these libraries, or else with the demo's."""
     environment = ENVIRONMENTS / f"smoke-{name}"
     run([str(python), "-m", "venv", "--clear", str(environment)])
     installed = environment / "bin" / "python"

@@ -138,6 +138,8 @@ class _Look:
             if not conversation.wait_for_settings(self._options.timeout):
                 yield self._no_http2(conversation)
                 return
+            if not self._plaintext:  # TLS 1.3 does not tell before (RFC 8446 §4.4.2.4)
+                yield self._client_certificate()
             yield _settings_finding(conversation)
             yield from self._ask(conversation)
 
@@ -152,6 +154,12 @@ class _Look:
 
     def _converse(self, sock: socket.socket) -> Conversation:
         return Conversation(sock, self._name, self._authority)
+
+    def _client_certificate(self) -> Finding:
+        """We cannot see if the server asked, only if it went on."""
+        if self._options.cert is None:
+            return left_out("client certificate", "the server does without")
+        return found("client certificate", "the server does not refuse ours")
 
     # It is not what it was taken for
 

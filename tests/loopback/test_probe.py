@@ -95,6 +95,7 @@ def test_an_agent_with_tls(files: dict[str, str]) -> None:
         findings = look(f"localhost:{agent.address.rpartition(':')[2]}", ca=files["ca"])
     assert can_export(findings.values())
     assert findings["TLS"].details["alpn"] == "h2"
+    assert findings["client certificate"].says == "the server does without"
     certificate = findings["certificate"].details
     assert certificate["names"] == ["localhost", "127.0.0.1"] and certificate["valid_to"] > "2026"
 
@@ -106,6 +107,7 @@ def test_an_agent_that_wants_a_client_certificate(files: dict[str, str]) -> None
     assert failures(without) == ["client certificate"]
     assert "--cert FILE" in without["client certificate"].advice
     assert can_export(shown.values())
+    assert shown["client certificate"].says == "the server does not refuse ours"
 
 
 def test_a_grpc_server_that_is_no_agent() -> None:
