@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -67,16 +68,33 @@ class Variant:
     config: str = "files"
     seconds: float = 20.0
     full: bool = False
+    steady: Sequence[str] = ()
+    """Options of our own program."""
+    agents: Sequence[str] = ("Collector", "puremux agent")
+    peers: bool = True
 
 
 VARIANTS: Mapping[str, Variant] = {
     "kill": Variant("SIGKILL at 6 s, back at 9 s", [(6, lambda a: a.kill()), (9, lambda a: a.start())]),
     "term": Variant("SIGTERM at 6 s, back at 9 s", [(6, lambda a: a.stop()), (9, lambda a: a.start())]),
     "freeze": Variant("SIGSTOP for 10 s at 3 s", [(3, lambda a: a.pause()), (13, lambda a: a.resume())]),
-    "moody": Variant("connections end every 3 s, two streams", [], config="moody"),
-    "disk": Variant("every export fails until 9 s", [(9, replace_disk)], config="moody", full=True),
+    "moody": Variant("connections end every 3 s, two streams", [], config="moody", agents=["Collector"]),
+    "disk": Variant(
+        "every export fails until 9 s", [(9, replace_disk)], config="moody", full=True, agents=["Collector"]
+    ),
     "every second": Variant("killed every second", [(n + 1, every_second) for n in range(28)], seconds=30.0),
+    "ten minutes": Variant(
+        "away for 10 min, 8 MiB to keep",
+        [(6, lambda a: a.kill()), (606, lambda a: a.start())],
+        seconds=615.0,
+        steady=["--replay-bytes", str(8 * 1024 * 1024)],
+        agents=["puremux agent"],
+        peers=False,
+    ),
 }
+
+
+USUAL = [name for name, variant in VARIANTS.items() if variant.seconds < 60]
 
 
 class Embedded:
@@ -126,8 +144,8 @@ class Real(Collector):
 AGENTS: Mapping[str, Callable[[str, Path], Any]] = {"Collector": Real, "puremux agent": Embedded}
 
 
-def ours(folder: Path, agent: Any, address: str, seconds: float) -> Exporting:
-    command = [sys.executable, "-W", "ignore", "-m", "bench.restart", "--steady", address, str(seconds)]
+def ours(folder: Path, agent: Any, address: str, seconds: float, *options: str) -> Exporting:
+    command = [sys.executable, "-W", "ignore", "-m", "bench.restart", "--steady", address, str(seconds), *options]
     environment = {"PYTHONPATH": str(ROOT)}
     return Exporting(command, folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, environment=environment)
 
@@ -187,7 +205,8 @@ def experiment(system: str, kind: str, name: str, folder: Path, scale: float = 1
     with AGENTS[kind](variant.config, folder) as agent:
         address = agent.full_address if variant.full else agent.address
         began = time.monotonic()
-        with SYSTEMS[system](folder / "client", agent, address, variant.seconds * scale) as exporting:
+        options = variant.steady if system == "puremux" else ()
+        with SYSTEMS[system](folder / "client", agent, address, variant.seconds * scale, *options) as exporting:
             for when, act in variant.steps:
                 time.sleep(max(0.0, began + when * scale - time.monotonic()))
                 act(agent)
@@ -196,7 +215,7 @@ def experiment(system: str, kind: str, name: str, folder: Path, scale: float = 1
             _finish(exporting)
             found = Counter(agent.names())
     found = Counter({span: count for span, count in found.items() if span.startswith("r")})
-    stats = record.get("stats", {})
+    stats = {**record.get("stats", {}), "most MiB": record.get("most MiB")}
     doubled = sum(found.values()) - len(found)
     return Outcome(system, kind, name, record["ended"], len(found), doubled, stats.get("dropped", {}), stats)
 
@@ -220,14 +239,14 @@ def _finish(exporting: Exporting) -> None:
         exporting.kill()  # a peer that does not stop; what arrived is counted all the same
 
 
-def steady(address: str, seconds: float) -> None:
+def steady(address: str, seconds: float, replay_bytes: int) -> None:
     """Be the program that ends spans."""
     from opencensus.trace.samplers import AlwaysOnSampler
     from opencensus.trace.tracer import Tracer
 
     from puremux import Exporter
 
-    exporter = Exporter(address, service_name="restart", reconnection_period=1.0)
+    exporter = Exporter(address, service_name="restart", reconnection_period=1.0, replay_bytes=replay_bytes)
     tracer = Tracer(exporter=exporter, sampler=AlwaysOnSampler())
     begin = due = time.monotonic()
     ended = 0
@@ -237,7 +256,9 @@ def steady(address: str, seconds: float) -> None:
         due += 0.002
         time.sleep(max(0.0, due - time.monotonic()))
     delivered = exporter.flush(SETTLING)
-    print(json.dumps({"ended": ended, "delivered": delivered, "stats": exporter.stats()}), flush=True)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    record = {"ended": ended, "delivered": delivered, "most MiB": round(most, 1), "stats": exporter.stats()}
+    print(json.dumps(record), flush=True)
     sys.stdin.read()
     exporter.stop()
 
@@ -250,11 +271,12 @@ def main() -> None:
     options.add_argument("--ours", action="store_true", help="without the peers")
     options.add_argument("--at-once", type=int, default=2, help="experiments that run side by side")
     options.add_argument("--steady", nargs=2, help=argparse.SUPPRESS)
+    options.add_argument("--replay-bytes", type=int, default=32 * 1024 * 1024, help=argparse.SUPPRESS)
     asked = options.parse_args()
     if asked.steady:
-        steady(asked.steady[0], float(asked.steady[1]))
+        steady(asked.steady[0], float(asked.steady[1]), asked.replay_bytes)
         return
-    jobs = [job for name in asked.variants or VARIANTS for job in _jobs(name, asked.ours) for _ in range(asked.runs)]
+    jobs = [job for name in asked.variants or USUAL for job in _jobs(name, asked.ours) for _ in range(asked.runs)]
     print(HEAD, flush=True)
 
     def run(job: tuple[str, str, str]) -> None:
@@ -268,12 +290,13 @@ def main() -> None:
 
 
 def _jobs(name: str, only_ours: bool) -> list[tuple[str, str, str]]:
-    """Every system at the Collector, and ours at our own agent where the variant needs no configuration."""
-    jobs = [(system, "Collector", name) for system in SYSTEMS if not only_ours or system == "puremux"]
-    moody = VARIANTS[name].config == "moody"
-    if moody:
-        jobs = [job for job in jobs if job[0] != "OpenTelemetry OTLP"]  # no such port there
-    return jobs if moody else [*jobs, ("puremux", "puremux agent", name)]
+    """Ours at each agent of the variant; the peers at the Collector."""
+    variant = VARIANTS[name]
+    jobs = [("puremux", kind, name) for kind in variant.agents]
+    peers = [system for system in SYSTEMS if system != "puremux"] if variant.peers and not only_ours else []
+    if variant.config == "moody":
+        peers = [system for system in peers if system != "OpenTelemetry OTLP"]  # no such port there
+    return jobs + [(system, "Collector", name) for system in peers]
 
 
 if __name__ == "__main__":
