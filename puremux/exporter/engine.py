@@ -18,6 +18,7 @@ from .batches import Batch
 from .complaints import Complaints
 from .config import ConfigService, Configurable
 from .ending import at_end_of_child, never_at_end
+from .own import OwnMetrics
 from .reading import describe
 from .signals import MAX_BATCH_BYTES, Signal
 from .streams import Pace, Service
@@ -49,6 +50,7 @@ class Engine:
         bundle_delay: seconds that an item waits at the most for others to travel with.
         identity: Node and Resource, as they stand in a request.
         node: the Node alone, serialized.
+        own_metrics: seconds between two reports of the counts, among the metrics; None for none.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Engine:
         bundle_delay: float,
         pace: Pace,
         compression: str | None,
+        own_metrics: float | None = None,
     ) -> None:
         self.signals = list(signals)
         self.channel = channel
@@ -71,6 +74,8 @@ class Engine:
         self._changed = threading.Condition(self._driver.lock)
         self._bundle_delay = bundle_delay
         self._pace = pace
+        self._report_every = own_metrics
+        self._own = OwnMetrics()
         self._started = False
         self._running = False  # in a forked child: not before it has something to send
         self._stopped = False
@@ -195,12 +200,24 @@ class Engine:
             self._config.open()
             self._tick()
             self._check()
+            if self._report_every is not None:
+                self._driver.call_later(self._report_every, self._report_again)
 
     def _tick(self) -> None:
         """Take what is in the queues, however little, every bundle delay."""
         if not self._stopped:
             self._driver.call_later(self._bundle_delay, self._tick)
             self._driver.call_unlocked(self._work_all)
+
+    def _report_again(self) -> None:
+        if not self._stopped and self._report_every is not None:
+            self._driver.call_later(self._report_every, self._report_again)
+            self._report()
+
+    def _report(self) -> None:
+        """Send the counts, as the last of the metrics so far; they count themselves the next time."""
+        self.signals[-1].queue.put(self._own.of(self.stats()))
+        self.summon_all()
 
     def _check(self) -> None:
         """See that the agent gives the proofs it owes us."""
@@ -232,6 +249,8 @@ class Engine:
         )
 
     def _wait_to_stop(self, timeout: float | None) -> None:
+        if self._report_every is not None:
+            self._report()
         mark = self._begin_draining()
         wait = functools.partial(self._driver.wait_for, self._changed, lambda: self._stopped or self._has_passed(mark))
         try:
@@ -258,6 +277,7 @@ class Engine:
         self.complaints.forget()
         self._changed = threading.Condition(self._driver.lock)
         self._running, self._summoned, self._marks = False, False, []
+        self._own = OwnMetrics()
         if not self._stopped:
             at_end_of_child(self.stop)
         self.watchers.forked()

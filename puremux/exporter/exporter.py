@@ -67,6 +67,8 @@ class Exporter:
         replay_bytes: encoded spans held at the most until the agent is proven to have them, and metrics likewise.
         bundle_count, bundle_delay: a batch leaves when it has so many spans, or after so many seconds.
         pace: how often streams are rotated, and when the agent is taken for dead.
+        own_metrics: seconds between two reports of :meth:`stats` to the agent, as metrics named
+            ``puremux/exporter/...``; None for none.
         keepalive, proxy, connect_timeout, authority, user_agent, tap: as :class:`puremux.Channel` takes them.
     Raises:
         AddressError: an address cannot be read.
@@ -94,6 +96,7 @@ class Exporter:
         bundle_count: int = 300,
         bundle_delay: float = 2.0,
         pace: Pace | None = None,
+        own_metrics: float | None = None,
         keepalive: Keepalive | None = None,
         proxy: str | None = None,
         policy: str = "pick_first",
@@ -106,8 +109,9 @@ class Exporter:
             ("bundle_count", bundle_count),
             ("bundle_delay", bundle_delay),
             ("replay_bytes", replay_bytes),
+            ("own_metrics", own_metrics),
         ):
-            if value <= 0:
+            if value is not None and value <= 0:
                 raise ValueError(f"{name} takes a number above zero, not {value!r}")
         limits = span_limits or SpanLimits()
         self.service_name = service_name
@@ -156,6 +160,7 @@ class Exporter:
             bundle_delay=bundle_delay,
             pace=pace or Pace(),
             compression=compression,
+            own_metrics=own_metrics,
         )
         at_end(self._engine.stop)
         # Else a program that drops an exporter would keep its thread; what it holds still leaves, by the engine.

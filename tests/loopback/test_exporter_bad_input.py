@@ -144,6 +144,7 @@ def test_an_attribute_that_cannot_be_sent_costs_neither_the_span_nor_the_program
         pytest.param({"reconnection_period": 0}, ValueError, id="reconnection period"),
         pytest.param({"compression": "zip"}, ValueError, id="compression"),
         pytest.param({"queue_size": 0}, ValueError, id="queue size"),
+        pytest.param({"own_metrics": 0}, ValueError, id="own metrics"),
         pytest.param({"headers": {"grpc-status": "0"}}, ValueError, id="reserved header"),
         pytest.param({"sampler": SimpleNamespace()}, TypeError, id="sampler"),
         pytest.param({"resource": 7}, TypeError, id="resource"),

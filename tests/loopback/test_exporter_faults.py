@@ -17,7 +17,7 @@ from puremux.exporter import Exporter, Pace
 from puremux.proto import metrics_service_pb2, trace_config_pb2, trace_service_pb2
 from puremux.protocol.connection import Connection
 from puremux.status import StatusCode
-from tests.loopback.scripted_agent import ScriptedAgent, Stream
+from tests.loopback.scripted_agent import METRICS_EXPORT, ScriptedAgent, Stream
 from tests.loopback.test_exporter import exporter_to, span, spans, total
 from tests.waiting import eventually
 
@@ -439,6 +439,26 @@ def test_another_agent_takes_over(ending: ExitStack) -> None:
         assert exporter.flush(10)
     names = Counter(name for agent in agents for name in agent.span_names())
     assert len(names) == 20
+
+
+def test_the_exporter_tells_the_agent_about_itself_when_asked(ending: ExitStack) -> None:
+    agent = new_agent(ending)
+    exporter = exporter_to(agent, own_metrics=0.05, metric_name_prefix="shop")
+    exporter.export([*spans(3), object()])
+    assert exporter.flush(10)
+    eventually(lambda: len(agent.requests(METRICS_EXPORT)) >= 2, 10)
+    assert exporter.stop(10)
+    told: dict[tuple[str, ...], Any] = {}
+    for request in agent.requests(METRICS_EXPORT):
+        for metric in request.metrics:
+            for series in metric.timeseries:
+                labels = [label.value for label in series.label_values]
+                told[(metric.metric_descriptor.name, *labels)] = series.points[0].int64_value
+    assert told["shop/puremux/exporter/confirmed", "spans"] == 3
+    assert told["shop/puremux/exporter/dropped", "spans", "cannot be encoded"] == 1
+    assert told["shop/puremux/exporter/accepted", "spans"] == 4
+    assert told["shop/puremux/exporter/accepted", "metrics"] > 0
+    assert told[("shop/puremux/exporter/reconnects",)] == 0
 
 
 def quicken(exporter: Exporter) -> None:

@@ -1,0 +1,72 @@
+"""The exporter's own metrics: what ``stats()`` tells, as OpenCensus metrics for the agent.
+
+Floor 4, exporter: imports the standard library only.
+Source: opencensus.metrics.export, whose shapes they have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+
+__all__ = ["OwnMetrics"]
+
+Series = Mapping[tuple[str, ...], int]
+"""Values by their labels."""
+
+PREFIX = "puremux/exporter/"
+GAUGE_INT64 = SimpleNamespace(name="GAUGE_INT64", value=1)
+CUMULATIVE_INT64 = SimpleNamespace(name="CUMULATIVE_INT64", value=4)
+
+HELD = {
+    "queue": "handed over, not encoded yet",
+    "waiting": "encoded, not sent yet",
+    "unconfirmed": "sent, not proven to have arrived",
+}
+COUNTED = {
+    "accepted": "handed over",
+    "sent": "sent for the first time",
+    "confirmed": "proven to have arrived",
+    "replayed": "sent again",
+}
+
+
+class OwnMetrics:
+    """Makes metrics of an exporter's counts; the cumulative ones begin when this is made."""
+
+    def __init__(self) -> None:
+        self._start = datetime.now(timezone.utc)
+
+    def of(self, stats: Mapping[str, Any]) -> Iterator[Any]:
+        """The metrics of what :meth:`puremux.Exporter.stats` has told."""
+        counts = {"spans": stats, "metrics": stats["metrics"]}
+        for kind, names in ((GAUGE_INT64, HELD), (CUMULATIVE_INT64, COUNTED)):
+            for name, description in names.items():
+                series: Series = {(signal,): of[name] for signal, of in counts.items()}
+                yield self._metric(name, f"Items {description}.", kind, ("signal",), series)
+        dropped: Series = {(signal, reason): n for signal, of in counts.items() for reason, n in of["dropped"].items()}
+        yield self._metric("dropped", "Items given up.", CUMULATIVE_INT64, ("signal", "reason"), dropped)
+        reconnects: Series = {(): stats["reconnects"]}
+        yield self._metric("reconnects", "Connections made after the first one.", CUMULATIVE_INT64, (), reconnects)
+
+    def _metric(self, name: str, description: str, kind: Any, keys: tuple[str, ...], series: Series) -> Any:
+        now = datetime.now(timezone.utc)
+        return SimpleNamespace(
+            descriptor=SimpleNamespace(
+                name=PREFIX + name,
+                description=description,
+                unit="1",
+                type=kind,
+                label_keys=[SimpleNamespace(key=key, description="") for key in keys],
+            ),
+            time_series=[
+                SimpleNamespace(
+                    start_timestamp=self._start,
+                    label_values=[SimpleNamespace(value=label) for label in labels],
+                    points=[SimpleNamespace(value=SimpleNamespace(value=value), timestamp=now)],
+                )
+                for labels, value in series.items()
+            ],
+        )
