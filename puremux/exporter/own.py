@@ -17,8 +17,7 @@ Series = Mapping[tuple[str, ...], int]
 """Values by their labels."""
 
 PREFIX = "puremux/exporter/"
-GAUGE_INT64 = SimpleNamespace(name="GAUGE_INT64", value=1)
-CUMULATIVE_INT64 = SimpleNamespace(name="CUMULATIVE_INT64", value=4)
+GAUGE_INT64, CUMULATIVE_INT64 = 1, 4  # opencensus.metrics.export.metric_descriptor.MetricDescriptorType
 
 HELD = {
     "queue": "handed over, not encoded yet",
@@ -51,7 +50,7 @@ class OwnMetrics:
         reconnects: Series = {(): stats["reconnects"]}
         yield self._metric("reconnects", "Connections made after the first one.", CUMULATIVE_INT64, (), reconnects)
 
-    def _metric(self, name: str, description: str, kind: Any, keys: tuple[str, ...], series: Series) -> Any:
+    def _metric(self, name: str, description: str, kind: int, keys: tuple[str, ...], series: Series) -> Any:
         now = datetime.now(timezone.utc)
         return SimpleNamespace(
             descriptor=SimpleNamespace(

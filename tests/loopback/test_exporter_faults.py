@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from puremux.exporter import Exporter, Pace
-from puremux.proto import metrics_service_pb2, trace_config_pb2, trace_service_pb2
+from puremux.proto import metrics_pb2, metrics_service_pb2, trace_config_pb2, trace_service_pb2
 from puremux.protocol.connection import Connection
 from puremux.status import StatusCode
 from tests.loopback.scripted_agent import METRICS_EXPORT, ScriptedAgent, Stream
@@ -449,16 +449,20 @@ def test_the_exporter_tells_the_agent_about_itself_when_asked(ending: ExitStack)
     eventually(lambda: len(agent.requests(METRICS_EXPORT)) >= 2, 10)
     assert exporter.stop(10)
     told: dict[tuple[str, ...], Any] = {}
+    types: dict[str, int] = {}
     for request in agent.requests(METRICS_EXPORT):
         for metric in request.metrics:
             for series in metric.timeseries:
                 labels = [label.value for label in series.label_values]
                 told[(metric.metric_descriptor.name, *labels)] = series.points[0].int64_value
+                types[metric.metric_descriptor.name.rpartition("/")[2]] = metric.metric_descriptor.type
     assert told["shop/puremux/exporter/confirmed", "spans"] == 3
     assert told["shop/puremux/exporter/dropped", "spans", "cannot be encoded"] == 1
     assert told["shop/puremux/exporter/accepted", "spans"] == 4
     assert told["shop/puremux/exporter/accepted", "metrics"] > 0
     assert told[("shop/puremux/exporter/reconnects",)] == 0
+    assert types["queue"] == types["unconfirmed"] == metrics_pb2.MetricDescriptor.GAUGE_INT64
+    assert types["confirmed"] == types["dropped"] == metrics_pb2.MetricDescriptor.CUMULATIVE_INT64
 
 
 def quicken(exporter: Exporter) -> None:

@@ -72,3 +72,22 @@ def test_the_errors_page_quotes_what_the_source_says(words: str) -> None:
     files = (path.read_text(encoding="utf-8") for path in sorted((ROOT / "puremux").rglob("*.py")))
     source = re.sub(r'["\']\s*\n\s*(f?["\'])', "", "".join(files))  # a sentence may go over several lines
     assert words in re.sub(r"\{[^{}]*\}", "", source) or words in source
+
+
+def named_tests() -> list[str]:
+    """Tests that pages name as what holds them, as ``tests/....py::test_name`` or the file alone."""
+    pages = (path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md")))
+    return sorted({each for page in pages for each in re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", page)})
+
+
+@pytest.mark.parametrize("named", named_tests())
+def test_the_tests_that_pages_name_are_there(named: str) -> None:
+    file, _, name = named.partition("::")
+    source = (ROOT / file).read_text(encoding="utf-8")
+    assert not name or f"\ndef {name}(" in source
+
+
+@pytest.mark.parametrize("line", (ROOT / "docs" / "reference" / "parity.md").read_text(encoding="utf-8").splitlines())
+def test_each_feature_of_a_peer_names_the_test_that_shows_it(line: str) -> None:
+    is_row = line.startswith("| ") and not line.startswith("| there ")
+    assert not is_row or "::test_" in line or "| absent: " in line
