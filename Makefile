@@ -9,7 +9,7 @@ PIP      := -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test interop peers check style types imports proto-check fuzz bench docs interpreters proto clean
+.PHONY: help demo test interop peers check style types imports proto-check fuzz bench docs pictures interpreters proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ proto-check: .venv/has-check
 
 docs: .venv/has-docs ## The documentation, as docs/_build/index.html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
+
+pictures: .venv/has-test ## The pictures in the documentation, as a Chromium shows the pages
+	$(BIN)/python -m tools.screenshots $(NAMES)
 
 fuzz: .venv/has-fuzz ## Each harness in fuzz/ for a while: make fuzz SECONDS=600
 	$(BIN)/python -m tools.fuzz --seconds $(SECONDS)

@@ -3,22 +3,26 @@
 - ``call-states``: a table of :mod:`puremux.protocol.stream`, ``SENDING`` or ``RECEIVING``;
 - ``message-fields``: the fields of message classes in :mod:`puremux.proto`, by module;
 - ``status-codes``: what HTTP statuses and HTTP/2 resets become, of :mod:`puremux.status`;
-- ``wire-session``: a call as :func:`session.record` makes it.
+- ``wire-session``: a call as :func:`session.record` makes it;
+- ``wire-text``: the request of that call as ``puremux wire`` shows it.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from h2.errors import ErrorCodes
-from session import Frame, record
+from session import Frame, pieces, record
 
 from puremux import status
 from puremux.protocol import stream
+from puremux.wire import Decoder
+from puremux.wire.text import Printer
 
 WIDTH = 16  # bytes in a line of a dump
 
@@ -80,6 +84,21 @@ class WireSession(Directive):
         return blocks
 
 
+class WireText(Directive):
+    """The client's headers and message, as text."""
+
+    def run(self) -> list[nodes.Node]:
+        output = io.StringIO()
+        printer = Printer(output, plain=True)
+        decoder = Decoder()
+        for piece in pieces():
+            for each in decoder.read(piece):
+                if each.sender == "client" and getattr(each, "stream_id", 0):
+                    printer.show(each)
+        text = output.getvalue().strip()
+        return [nodes.literal_block(text, text, language="none")]
+
+
 def dump(frame: Frame) -> str:
     """A frame's name, its bytes in hexadecimal and as text, and what they mean."""
     lines = [f"{frame.sender}: {frame.name}, {len(frame.data)} bytes"]
@@ -127,4 +146,5 @@ def setup(app: Any) -> dict[str, bool]:
     app.add_directive("message-fields", MessageFields)
     app.add_directive("status-codes", StatusCodes)
     app.add_directive("wire-session", WireSession)
+    app.add_directive("wire-text", WireText)
     return {"parallel_read_safe": True}

@@ -6,22 +6,20 @@ Both ends are :class:`puremux.protocol.connection.Connection`; no byte is writte
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-import hpack
-from h2.settings import SettingCodes
+from dataclasses import dataclass, replace
 
 from puremux.proto import trace_service_pb2
 from puremux.protocol.connection import Connection
 from puremux.protocol.events import Event, HalfClosed
 from puremux.protocol.metadata import request_headers
 from puremux.status import StatusCode
+from puremux.wire import Connection as Wire
+from puremux.wire import Decoder, Piece
+from puremux.wire import records as wire
+from puremux.wire.lines import lines_of
+from puremux.wire.records import HeaderBlock, Message, Record
 
-__all__ = ["PREFACE", "Frame", "record"]
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEAD = 9  # bytes in front of every frame (RFC 9113 §4.1)
-TYPES = ("DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS", "PUSH_PROMISE", "PING", "GOAWAY", "WINDOW_UPDATE")
+__all__ = ["Frame", "pieces", "record"]
 
 
 @dataclass(frozen=True)
@@ -43,25 +41,28 @@ class Frame:
 
 def record() -> list[Frame]:
     """Make one Export call that carries a Node, and return every frame of it, in order."""
+    decoder = Decoder()
+    return [frame for piece in pieces() for frame in _frames(decoder.read(piece))]
+
+
+def pieces() -> Iterator[Piece]:
+    """What the ends of that call send, in order."""
     client, server = Connection(client_side=True), Connection(client_side=False)
     client.initiate()
     server.initiate()
     request = trace_service_pb2.ExportTraceServiceRequest()
     request.node.service_info.name = "breakfast"
-    frames: list[Frame] = []
-    ends = (("client", client, server), ("server", server, client))
-    decoders = {"client": hpack.Decoder(), "server": hpack.Decoder()}
     called = False
     while True:
         sent = False
-        for name, here, there in ends:
+        for name, here, there in (("client", client, server), ("server", server, client)):
             data = here.data_to_send()
             if data:
                 sent = True
-                frames += _frames(name, data, decoders[name])
+                yield Piece(Wire(1), 0.0, name, data)
                 _serve(server, there.receive_data(data, now=0.0))
         if not sent and called:
-            return frames
+            return
         if not sent:
             called = True
             _call(client, request.SerializeToString())
@@ -80,35 +81,22 @@ def _serve(server: Connection, events: list[Event]) -> None:
             server.send_trailers(event.stream_id, StatusCode.OK)
 
 
-def _frames(sender: str, data: bytes, decoder: hpack.Decoder) -> Iterator[Frame]:
-    if data.startswith(PREFACE):
-        yield Frame(sender, "preface", PREFACE, ("the same 24 bytes on every connection",))
-        data = data[len(PREFACE) :]
-    while data:
-        end = HEAD + int.from_bytes(data[:3], "big")
-        kind, flags, stream_id = data[3], data[4], int.from_bytes(data[5:HEAD], "big")
-        name = " ".join([TYPES[kind], *_flags(TYPES[kind], flags)]) + (f", stream {stream_id}" if stream_id else "")
-        yield Frame(sender, name, data[:end], tuple(_meaning(TYPES[kind], data[HEAD:end], decoder)))
-        data = data[end:]
+def _frames(records: Iterator[Record]) -> Iterator[Frame]:
+    """A frame, and what its header block or its message says, which is told by the record behind it."""
+    frames: list[Frame] = []
+    for record in records:
+        if isinstance(record, (HeaderBlock, Message)):
+            says = tuple(f"{'  ' * line.depth}{line.name}: {line.value}" for line in lines_of(record))
+            frames[-1] = replace(frames[-1], says=says)
+        else:
+            frames.append(_frame(record))
+    return iter(frames)
 
 
-def _flags(kind: str, flags: int) -> Iterator[str]:
-    if flags & 0x1:
-        yield "ACK" if kind in ("SETTINGS", "PING") else "END_STREAM"
-    if flags & 0x4 and kind == "HEADERS":
-        yield "END_HEADERS"
-
-
-def _meaning(kind: str, payload: bytes, decoder: hpack.Decoder) -> Iterator[str]:
-    if kind == "SETTINGS":
-        for at in range(0, len(payload), 6):
-            code = SettingCodes(int.from_bytes(payload[at : at + 2], "big"))
-            yield f"{code.name} = {int.from_bytes(payload[at + 2 : at + 6], 'big'):,}"
-    elif kind == "WINDOW_UPDATE":
-        yield f"{int.from_bytes(payload, 'big'):,} bytes more"
-    elif kind == "HEADERS":
-        for name, value in decoder.decode(payload, raw=True):
-            yield f"{bytes(name).decode()}: {bytes(value).decode()}"
-    elif kind == "DATA" and payload:
-        yield f"compressed: {payload[0]}; length: {int.from_bytes(payload[1:5], 'big')}"
-        yield f"message: {payload[5:].hex(' ')}"
+def _frame(record: Record) -> Frame:
+    data = b"".join(leaf.data for part in record.parts for leaf in part.leaves())
+    if not isinstance(record, wire.Frame):
+        return Frame(record.sender, "preface", data, ("the same 24 bytes on every connection",))
+    name = " ".join([record.name, *record.flag_names]) + (f", stream {record.stream_id}" if record.stream_id else "")
+    says = tuple(f"{line.name}: {line.value}" for line in lines_of(record) if line.name != "head")
+    return Frame(record.sender, name, data, says)

@@ -122,9 +122,7 @@ class BlockReader:
         before = self.table if kind is ADDED else ()
         if kind is ADDED:
             self._table.add(name, value)
-        meaning = explain_header(name, value)
-        shown = printable(value) + (f"  ({meaning})" if meaning else "")
-        return self._told(step, kind, before, name, value, index, shown, how)
+        return self._told(step, kind, before, name, value, index, printable(value), how)
 
     def _told(
         self,
@@ -141,7 +139,12 @@ class BlockReader:
         added = kind is ADDED and entries > 0  # one that is too large empties the table instead (§4.4)
         evicted = before[entries - added :]
         self._size += added * _size(name, value) - sum(_size(*entry) for entry in evicted)
-        notes = [kind, how, _saving(len(name) + len(value) - step.size) if kind != SIZE_UPDATE else ""]
+        notes = [
+            explain_header(name, value),
+            kind,
+            how,
+            _saving(len(name) + len(value) - step.size) if kind != SIZE_UPDATE else "",
+        ]
         if added:
             notes.append(f"now entry {STATIC + 1} of a table of {entries:,} with {self._size:,} bytes")
         if evicted:

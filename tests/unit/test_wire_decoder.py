@@ -257,7 +257,8 @@ def test_both_directions_have_tables_of_their_own_and_titles_that_fit() -> None:
         "promised request",
     ]
     assert blocks[-1].stream_id == 2
-    assert named(blocks[3])["grpc-status"] == "5  (NOT_FOUND)"
+    assert named(blocks[3])["grpc-status"] == "5"
+    assert blocks[3].parts[0].note.startswith("NOT_FOUND; ")
 
 
 def test_settings_of_the_other_end_allow_a_larger_table() -> None:
