@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from puremux.agent import Agent
+from puremux.cli import main
 from puremux.errors import ConnectError
 from puremux.probe import Finding, Mark, Options, can_export, probe
 from puremux.transport.tls import server_context
@@ -23,12 +24,13 @@ from tests.hostile.certificates import Contexts
 from tests.hostile.scenarios import TABLE
 from tests.hostile.server import HostileServer
 
-from ..programs import PUREMUX, Running
 from .grpc_server import GrpcServer
 
 ROWS = {row.name: row for row in TABLE}
-QUICK = 1.0
+QUICK = 2.0
 """Seconds for a look at somebody who says nothing."""
+PATIENT = 5.0
+"""Seconds for a look at somebody who answers, on a busy machine."""
 
 
 def look(address: str, **options: Any) -> dict[str, Finding]:
@@ -226,10 +228,11 @@ def hostile(row: str, folder: Path, **options: Any) -> dict[str, Finding]:
     """Look at a server that plays a row of tests/hostile, with TLS where the row's client has it."""
     contexts = Contexts(folder)
     ca = str(contexts.authority_file) if ROWS[row].client_tls else None
+    timeout = QUICK if "silence" in row or "a second" in row else PATIENT
     with HostileServer(ROWS[row], contexts) as server:
         began = time.monotonic()
-        findings = look(server.target, **{"timeout": QUICK, "ca": ca, **options})
-        assert time.monotonic() - began < 20 * QUICK
+        findings = look(server.target, **{"timeout": timeout, "ca": ca, **options})
+        assert time.monotonic() - began < 40
         server.calm()
     return findings
 
@@ -239,9 +242,8 @@ def hostile(row: str, folder: Path, **options: Any) -> dict[str, Finding]:
     [
         pytest.param(row, step, words, id=row)
         for row, step, words in [
-            ("silence after accept", "HTTP/2", "said nothing for 1 s"),
+            ("silence after accept", "HTTP/2", "said nothing for 2 s"),
             ("close at once, for ever", "HTTP/2", "closed the connection without a word"),
-            ("reset at once, for ever", "HTTP/2", ""),
             ("random garbage, and a close", "HTTP/2", "begins with the bytes"),
             ("64 KiB of zeros, and no close", "HTTP/2", "begins with the bytes 00 00 00"),
             ("endless garbage", "HTTP/2", "not HTTP/2"),
@@ -251,7 +253,7 @@ def hostile(row: str, folder: Path, **options: Any) -> dict[str, Finding]:
             ("an HTTP/1.1 400, and no close", "HTTP/2", "the port speaks HTTP/1.1"),
             ("an HTTP/1.1 503 with a body of 1 MiB, and a close", "HTTP/2", "the port speaks HTTP/1.1"),
             ("TLS to a client that speaks plaintext", "HTTP/2", "the port speaks TLS"),
-            ("silence after SETTINGS", "OpenCensus traces", "no answer within 1."),
+            ("silence after SETTINGS", "OpenCensus traces", "no answer within"),
             ("SETTINGS never acknowledged", "acknowledges", "were not acknowledged"),
             ("GOAWAY right after SETTINGS, for ever", "services", "GOAWAY"),
             ("MAX_CONCURRENT_STREAMS 0 for ever", "services", "MAX_CONCURRENT_STREAMS 0"),
@@ -276,6 +278,10 @@ def test_what_is_there_is_said(row: str, step: str, words: str, tmp_path: Path) 
     findings = hostile(row, tmp_path)
     assert failures(findings)[:1] == [step], findings
     assert words in findings[step].says
+
+
+def test_a_server_that_resets_is_refused_at_one_look_or_the_next(tmp_path: Path) -> None:
+    assert failures(hostile("reset at once, for ever", tmp_path))[0] in ("connection", "HTTP/2")
 
 
 def test_plaintext_is_seen_behind_a_failed_handshake(agent: Agent) -> None:
@@ -308,21 +314,23 @@ def test_no_thread_is_left(agent: Agent) -> None:
 # The command
 
 
-def test_the_command_shows_a_line_for_each_look(agent: Agent) -> None:
-    with Running([*PUREMUX, "probe", agent.address]) as command:
-        assert command.finish() == 0, command.output
-    assert command.lines[0].startswith("✓ address") and command.lines[-1].startswith("✓ verdict")
+def test_the_command_shows_a_line_for_each_look(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", agent.address]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("✓ address") and lines[-1].startswith("✓ verdict")
 
 
-def test_the_command_writes_json_and_fails_where_nobody_is(refused_port: int) -> None:
-    with Running([*PUREMUX, "probe", "--json", f"127.0.0.1:{refused_port}"]) as command:
-        assert command.finish() == 1
-    report = json.loads(command.output)
+def test_the_command_writes_json_and_fails_where_nobody_is(
+    refused_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["probe", "--json", f"127.0.0.1:{refused_port}"]) == 1
+    report = json.loads(capsys.readouterr().out)
     assert report["ready"] is False and report["findings"][-1]["outcome"] == "failed"
 
 
-def test_the_command_cannot_begin_with_a_file_that_is_not_there(agent: Agent) -> None:
-    with Running([*PUREMUX, "probe", "--ca", "/no/such/file", agent.address]) as command:
-        assert command.finish() == 2
-    (line,) = command.lines
+def test_the_command_cannot_begin_with_a_file_that_is_not_there(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["probe", "--ca", "/no/such/file", agent.address]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("puremux probe: ") and "/no/such/file" in line
