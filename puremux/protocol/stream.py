@@ -416,7 +416,7 @@ def _timeout(headers: HeaderList) -> float | None:
 
 def _http_status(headers: HeaderList) -> int:
     value = header(headers, b":status") or b""
-    if len(value) != 3 or not value.isdigit():
+    if len(value) != 3 or not value.isdigit() or value[:1] == b"0":
         raise RemoteProtocolError("the answer does not have a :status of three digits (RFC 9113 §8.3.2)")
     return int(value)
 

@@ -67,18 +67,18 @@ for _text, _pieces in [
     add(_text, partial(_malformed, _pieces), "UNAVAILABLE INTERNAL", must_close=True, calls=(1, 1))
 
 
-@answers("DATA before HEADERS", "INTERNAL UNAVAILABLE UNKNOWN", keeps_connection=False)
+@answers("DATA before HEADERS", "INTERNAL")
 def data_before_headers(peer: Peer, stream_id: int) -> None:
     peer.send(wire.data(stream_id, wire.message(b"whole")))
     peer.answer(stream_id, b"whole")
 
 
-@answers("DATA before HEADERS, and nothing else", "INTERNAL UNAVAILABLE UNKNOWN", keeps_connection=False)
+@answers("DATA before HEADERS, and nothing else", "INTERNAL")
 def only_data(peer: Peer, stream_id: int) -> None:
     peer.send(wire.data(stream_id, wire.message(b"whole"), end=True))
 
 
-@answers("HEADERS that depend on their own stream", "OK INTERNAL UNAVAILABLE", keeps_connection=False)
+@answers("HEADERS that depend on their own stream", "OK INTERNAL UNAVAILABLE")
 def depends_on_itself(peer: Peer, stream_id: int) -> None:
     priority = struct.pack(">IB", stream_id, 15)
     peer.send(wire.frame(wire.HEADERS, 0x24, stream_id, priority + FIELDS))

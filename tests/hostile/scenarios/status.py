@@ -13,7 +13,7 @@ from ..peer import Peer
 from ..table import answers, scenario
 from ..wire import Field
 
-MALFORMED = "INTERNAL UNKNOWN UNAVAILABLE"
+MALFORMED = "INTERNAL"
 NAMES = [
     "CANCELLED",
     "UNKNOWN",
@@ -108,13 +108,13 @@ def end_on_empty_data(peer: Peer, stream_id: int) -> None:
     peer.send(wire.data(stream_id, wire.message(b"whole")), wire.data(stream_id, end=True))
 
 
-@answers("trailers that do not end the stream", MALFORMED, keeps_connection=False)
+@answers("trailers that do not end the stream", MALFORMED)
 def trailers_without_end(peer: Peer, stream_id: int) -> None:
     peer.begin(stream_id)
     peer.send(wire.data(stream_id, wire.message(b"whole")), wire.headers(stream_id, wire.STATUS_OK))
 
 
-@answers("headers twice", MALFORMED, keeps_connection=False)
+@answers("headers twice", MALFORMED)
 def headers_twice(peer: Peer, stream_id: int) -> None:
     peer.begin(stream_id)
     peer.begin(stream_id)
