@@ -5,6 +5,7 @@ Floor 3, transport: imports driver, stream, tap, protocol and errors.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import Callable
 
@@ -96,7 +97,7 @@ class Link:
         except TransportError as error:
             self._unsent = memoryview(b"")
             # Not at once: the caller is in the middle of a step of his own.
-            self._driver.call_soon(functools.partial(self._lose, error.message))
+            self._driver.call_soon(functools.partial(self._lose_unless_heard, error.message))
         except BaseException:  # Ctrl-C: some bytes may be lost, and frames behind them would mean something else
             self._lose("a write was interrupted")
             raise
@@ -166,6 +167,13 @@ class Link:
             self.taken_at = self._driver.clock()
         self._unsent = self._unsent[sent:]
         return not self._unsent
+
+    def _lose_unless_heard(self, reason: str) -> None:
+        """Nothing can be sent any more; but what the peer said before it closed may be the answer to a call."""
+        if not self._closed:
+            with contextlib.suppress(TransportError):
+                self._receive()
+            self._lose(reason)
 
     def _lose(self, reason: str) -> None:
         self._dispatch(self.connection.lose(reason))

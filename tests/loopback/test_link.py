@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hpack import Encoder
+from hyperframe.frame import HeadersFrame
 
 from puremux.channel import Channel
 from puremux.protocol.connection import Connection
-from puremux.protocol.events import ConnectionEnded, Event
+from puremux.protocol.events import CallEnded, ConnectionEnded, Event
+from puremux.protocol.metadata import request_headers
+from puremux.status import StatusCode
 from puremux.transport.driver import Driver
 from puremux.transport.link import Link
 from puremux.transport.stream import byte_stream
@@ -100,6 +104,24 @@ def test_what_a_full_socket_does_not_take_is_sent_later(driver: Driver) -> None:
     pings = [data[at + 9 : at + 17] for at in range(data.index(b"\0\0\x08\x06"), len(data), 17)]
     assert pings == [b"%08d" % index for index in range(40_000)]
     ends.peer.close()
+
+
+def test_what_the_peer_said_before_it_closed_is_heard_although_nothing_can_be_sent(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = Ends(driver)
+    ends.peer.sendall(b"\0\0\0\x04\0\0\0\0\0")
+    assert within(lambda: ends.connection.can_open)
+    answer = Encoder().encode([(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "7")])
+    with driver.lock:
+        monkeypatch.setattr(ends.link, "ready", lambda: None)  # the driver is between two looks at the socket
+        ends.connection.open(request_headers("/t/M", authority="a", scheme="http"))
+        ends.peer.sendall(HeadersFrame(1, answer, flags=["END_HEADERS", "END_STREAM"]).serialize())
+        ends.peer.close()
+        ends.link.flush()
+    assert ends.ended.wait(LIMIT)
+    (call,) = [each for each in ends.events if isinstance(each, CallEnded)]
+    assert call.code is StatusCode.PERMISSION_DENIED
 
 
 def test_the_tap_sees_every_byte_both_ways(driver: Driver) -> None:
