@@ -111,6 +111,7 @@ class Call(CallBase):
             return None
 
     def __iter__(self) -> Iterator[bytes]:
+        """Receive until the server's last message.  Raises as :meth:`receive` (PROTOCOL-HTTP2.md, "Responses")."""
         while True:
             payload = self.receive()
             if payload is None:
@@ -138,23 +139,23 @@ class Call(CallBase):
             self._driver.call_soon(functools.partial(self.end, StatusCode.CANCELLED, details))
 
     def is_active(self) -> bool:
-        """True until the call is over."""
+        """True until the call is over (grpc.RpcContext)."""
         return self.ended is None
 
     def time_remaining(self) -> float | None:
-        """Seconds until the deadline, 0 when it is past, None without one."""
+        """Seconds until the deadline, 0 when it is past, None without one (grpc.RpcContext)."""
         left = self.time_left
         return None if left is None else max(0.0, left)
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
-        """Call ``callback()`` on the driver's thread when the call is over; False, and no call, when it is already."""
+        """Call ``callback()`` on the driver's thread at the end; False, and no call, after it (grpc.RpcContext)."""
         with self._driver.lock:
             if self.ended is None:
                 self._callbacks.append(callback)
             return self.ended is None
 
     def initial_metadata(self) -> Metadata:
-        """Wait for what the server sends before its messages; empty for a trailers-only answer."""
+        """Wait for what comes before the messages; empty for trailers-only (PROTOCOL-HTTP2.md, Response-Headers)."""
         with self._driver.lock:
             self._waiting_for_headers += 1
             try:
@@ -164,38 +165,38 @@ class Call(CallBase):
             return self._initial_metadata or ()
 
     def trailing_metadata(self) -> Metadata:
-        """Wait for the end, and return the metadata that came with the status."""
+        """Wait for the end, and return the metadata that came with the status (PROTOCOL-HTTP2.md, Trailers)."""
         return self.wait_for_end().trailing_metadata
 
     def code(self) -> StatusCode:
-        """Wait for the end, and return the status code."""
+        """Wait for the end, and return the status code (gRPC doc/statuscodes.md)."""
         return self.wait_for_end().code
 
     def details(self) -> str:
-        """Wait for the end, and return the status message."""
+        """Wait for the end, and return the status message (PROTOCOL-HTTP2.md, Status-Message)."""
         return self.wait_for_end().details
 
     def wait_until_over(self, timeout: float | None) -> bool:
-        """Wait ``timeout`` seconds at the most; whether the call is over."""
+        """Wait ``timeout`` seconds at the most, or None for ever; whether the call is over (as grpc.Future waits)."""
         with self._driver.lock:
             return self._driver.wait_for(self._changed, lambda: self.ended is not None, timeout)
 
     def fail(self, code: StatusCode, details: str) -> None:
-        """End the call because of what the application made of it, even after a status of OK."""
+        """End the call for what the application made of it, even after OK (doc/statuscodes.md, by the library)."""
         with self._driver.lock:
             self.end(code, details)
             if self.ended is not None and self.ended.code is StatusCode.OK:
                 self.ended = CallEnded(self.ended.stream_id, code, details)
 
     def wait_for_end(self) -> CallEnded:
-        """Wait until the call is over."""
+        """Wait until the call is over, which its deadline bounds (PROTOCOL-HTTP2.md, Trailers)."""
         with self._driver.lock:
             while self.ended is None:  # bounded by the deadline, which ends the call
                 self._wait(lambda: self.ended is not None)
             return self.ended
 
     def error(self) -> RpcError | None:
-        """The call's end as an error; None while it runs, and when its status is OK."""
+        """The call's end as an error; None while it runs, and for OK (gRPC doc/statuscodes.md)."""
         with self._driver.lock:
             return None if self.ended is None or self.ended.code is StatusCode.OK else self._error(self.ended)
 

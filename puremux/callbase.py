@@ -176,7 +176,7 @@ class CallBase:
                 self.session.flush()
 
     def message_taken(self) -> None:
-        """Let the server send more, since one of its messages has been taken."""
+        """Let the server send more, since one of its messages has been taken (RFC 9113 §5.2)."""
         if self.session is not None and self.ended is None:
             self.session.connection.message_taken(self.stream_id)
             self.session.flush()
@@ -190,19 +190,19 @@ class CallBase:
 
     @property
     def is_half_closed(self) -> bool:
-        """True once it was said that no more messages come from us."""
+        """True once it was said that no more messages come from us (RFC 9113 §5.1, half-closed (local))."""
         return self._half_closed
 
     @property
     def pending(self) -> int:
-        """Bytes of messages that the server's flow-control windows have not let out yet."""
+        """Bytes of messages that the server's flow-control windows have not let out yet (RFC 9113 §5.2)."""
         if self.session is None:
             return sum(map(len, self._messages))
         return self.session.connection.pending(self.stream_id)
 
     @property
     def time_left(self) -> float | None:
-        """Seconds until the deadline, or None without one."""
+        """Seconds until the deadline, or None without one (PROTOCOL-HTTP2.md, "Requests", Timeout)."""
         return None if self._deadline is None else self._deadline - self._driver.clock()
 
     # For the channel, under the driver's lock

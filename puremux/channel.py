@@ -284,17 +284,17 @@ class Channel:
 
     @property
     def metadata(self) -> Metadata:
-        """What is sent with each call."""
+        """What is sent with each call (PROTOCOL-HTTP2.md, Custom-Metadata)."""
         return self._settings.metadata
 
     @property
     def connections(self) -> int:
-        """How many connections have become ready so far."""
+        """How many connections have become ready so far (gRPC doc/connectivity-semantics-and-api.md, READY)."""
         return self._balancer.connections
 
     @property
     def last_error(self) -> str | None:
-        """Why there was no connection the last time there was none; one sentence."""
+        """Why there was no connection the last time there was none ; one sentence (gRPC: TRANSIENT_FAILURE)."""
         return next((each.message for each in self._balancer.errors), None)
 
     @property
@@ -321,12 +321,12 @@ class Channel:
         self.driver.call_unlocked(lambda: callback(state))
 
     def unsubscribe(self, callback: Callable[[Connectivity], None]) -> None:
-        """Stop calling ``callback``."""
+        """Stop calling ``callback`` (grpc.Channel.unsubscribe)."""
         with self.driver.lock:
             self._subscribers = [each for each in self._subscribers if each != callback]
 
     def close(self) -> None:
-        """End the calls that run as CANCELLED, and close every connection.  A second time does nothing."""
+        """End running calls as CANCELLED, close every connection (RFC 9113 §6.8).  A second time does nothing."""
         with self.driver.lock:
             if self._closed:
                 return

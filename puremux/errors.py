@@ -146,25 +146,27 @@ class RpcError(PuremuxError):
         super().__init__(code, details, tuple(initial_metadata), tuple(trailing_metadata))
 
     def code(self) -> StatusCode:
-        """The status code; never ``StatusCode.OK``."""
+        """The status code; never ``StatusCode.OK`` (gRPC doc/statuscodes.md)."""
         return self.args[0]  # type: ignore[no-any-return]  # BaseException.args is Tuple[Any, ...]
 
     def details(self) -> str:
-        """The server's ``grpc-message``, or our own sentence where no server said one."""
+        """The server's ``grpc-message``, or our own sentence without one (PROTOCOL-HTTP2.md, Status-Message)."""
         return self.args[1]  # type: ignore[no-any-return]  # as above
 
     def initial_metadata(self) -> Metadata:
-        """What the server sent before its messages; empty for a trailers-only answer."""
+        """What the server sent before its messages; empty for trailers-only (PROTOCOL-HTTP2.md, Response-Headers)."""
         return self.args[2]  # type: ignore[no-any-return]  # as above
 
     def trailing_metadata(self) -> Metadata:
-        """What the server sent with the status, ``grpc-status-details-bin`` included."""
+        """What came with the status, ``grpc-status-details-bin`` included (PROTOCOL-HTTP2.md, Trailers)."""
         return self.args[3]  # type: ignore[no-any-return]  # as above
 
     def status_details(self) -> tuple[StatusDetail, ...]:
         """The messages in the server's ``grpc-status-details-bin`` (google.rpc.Status).
 
         Empty where it sent none, or nothing that can be read; the raw bytes are in :meth:`trailing_metadata`.
+
+        Source: google/rpc/status.proto; gRPC PROTOCOL-HTTP2.md, "Responses", Status-Details.
         """
         for key, value in self.trailing_metadata():
             if key == "grpc-status-details-bin" and isinstance(value, bytes):
@@ -180,22 +182,22 @@ class RpcError(PuremuxError):
     # What else grpc.Call has; the call is over
 
     def debug_error_string(self) -> str:
-        """The same as ``str()``: there is nothing to tell behind it."""
+        """The same as ``str()`` (grpcio's ``grpc.RpcError`` has it)."""
         return str(self)
 
     def is_active(self) -> bool:
-        """False."""
+        """False (grpc.RpcContext)."""
         return False
 
     def time_remaining(self) -> None:
-        """None: there is nothing left to wait for."""
+        """None: there is nothing left to wait for (grpc.RpcContext)."""
 
     def cancel(self) -> bool:
-        """Do nothing; False, as for every call that is over."""
+        """Do nothing; False, as for every call that is over (grpc.RpcContext)."""
         return False
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
-        """Do nothing; False, since the callback will never be called."""
+        """Do nothing; False, since the callback will never be called (grpc.RpcContext)."""
         return False
 
 

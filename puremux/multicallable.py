@@ -153,7 +153,7 @@ class UnaryUnaryMultiCallable(_MultiCallable):
         wait_for_ready: bool | None = None,
         compression: Any = None,
     ) -> Any:
-        """Make the call and wait for its answer."""
+        """Make the call and wait for its answer (grpc.UnaryUnaryMultiCallable).  Raises RpcError."""
         return self.future(request, timeout, metadata, credentials, wait_for_ready, compression).wait()
 
     def with_call(
@@ -165,7 +165,7 @@ class UnaryUnaryMultiCallable(_MultiCallable):
         wait_for_ready: bool | None = None,
         compression: Any = None,
     ) -> tuple[Any, UnaryCall]:
-        """Make the call; return its answer and the ended call, which has the metadata."""
+        """Make the call; return its answer and the ended call (grpc.UnaryUnaryMultiCallable).  Raises RpcError."""
         call = self.future(request, timeout, metadata, credentials, wait_for_ready, compression)
         return call.wait(), call
 
@@ -178,7 +178,7 @@ class UnaryUnaryMultiCallable(_MultiCallable):
         wait_for_ready: bool | None = None,
         compression: Any = None,
     ) -> UnaryCall:
-        """Make the call without waiting."""
+        """Make the call without waiting (grpc.UnaryUnaryMultiCallable)."""
         options = _Options(timeout, metadata, credentials, wait_for_ready, compression)
         return UnaryCall(self._open_with(request, options), self._deserialize)
 
@@ -197,7 +197,7 @@ class StreamUnaryMultiCallable(_MultiCallable):
         wait_for_ready: bool | None = None,
         compression: Any = None,
     ) -> Any:
-        """Make the call and wait for its answer."""
+        """Make the call and wait for its answer (grpc.StreamUnaryMultiCallable).  Raises RpcError."""
         return self.future(request_iterator, timeout, metadata, credentials, wait_for_ready, compression).wait()
 
     def with_call(
@@ -209,7 +209,7 @@ class StreamUnaryMultiCallable(_MultiCallable):
         wait_for_ready: bool | None = None,
         compression: Any = None,
     ) -> tuple[Any, UnaryCall]:
-        """Make the call; return its answer and the ended call, which has the metadata."""
+        """Make the call; return its answer and the ended call (grpc.StreamUnaryMultiCallable).  Raises RpcError."""
         call = self.future(request_iterator, timeout, metadata, credentials, wait_for_ready, compression)
         return call.wait(), call
 
@@ -222,7 +222,7 @@ class StreamUnaryMultiCallable(_MultiCallable):
         wait_for_ready: bool | None = None,
         compression: Any = None,
     ) -> UnaryCall:
-        """Make the call without waiting."""
+        """Make the call without waiting (grpc.StreamUnaryMultiCallable)."""
         options = _Options(timeout, metadata, credentials, wait_for_ready, compression)
         return UnaryCall(self._open_and_send(request_iterator, options), self._deserialize)
 
@@ -239,7 +239,7 @@ class UnaryStreamMultiCallable(_MultiCallable):
         wait_for_ready: bool | None = None,
         compression: Any = None,
     ) -> StreamingCall:
-        """Make the call; iterate over what it returns."""
+        """Make the call; iterate over what it returns (grpc.UnaryStreamMultiCallable)."""
         options = _Options(timeout, metadata, credentials, wait_for_ready, compression)
         return StreamingCall(self._open_with(request, options), self._deserialize)
 
@@ -256,7 +256,7 @@ class StreamStreamMultiCallable(_MultiCallable):
         wait_for_ready: bool | None = None,
         compression: Any = None,
     ) -> StreamingCall:
-        """Make the call; iterate over what it returns."""
+        """Make the call; iterate over what it returns (grpc.StreamStreamMultiCallable)."""
         options = _Options(timeout, metadata, credentials, wait_for_ready, compression)
         return StreamingCall(self._open_and_send(request_iterator, options), self._deserialize)
 
@@ -275,49 +275,49 @@ class _CallView:
             call.abandon()
 
     def cancel(self) -> bool:
-        """End the call as CANCELLED; False when it was over."""
+        """End the call as CANCELLED; False when it was over (grpc.RpcContext; RFC 9113 §7, CANCEL)."""
         was_active = self._call.cancel()
         self._cancelled = self._cancelled or was_active
         return was_active
 
     def cancelled(self) -> bool:
-        """True when :meth:`cancel` ended the call."""
+        """True when :meth:`cancel` ended the call (grpc.Future)."""
         return self._cancelled
 
     def is_active(self) -> bool:
-        """True until the call is over."""
+        """True until the call is over (grpc.RpcContext)."""
         return self._call.is_active()
 
     def done(self) -> bool:
-        """True once the call is over."""
+        """True once the call is over (grpc.Future)."""
         return not self._call.is_active()
 
     def running(self) -> bool:
-        """True until the call is over."""
+        """True until the call is over (grpc.Future)."""
         return self._call.is_active()
 
     def time_remaining(self) -> float | None:
-        """Seconds until the deadline, or None without one."""
+        """Seconds until the deadline, or None without one (grpc.RpcContext)."""
         return self._call.time_remaining()
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
-        """Call ``callback()`` when the call is over; False, and no call, when it is already."""
+        """Call ``callback()`` when the call is over; False, and no call, when it is already (grpc.RpcContext)."""
         return self._call.add_callback(callback)
 
     def initial_metadata(self) -> Metadata:
-        """Wait for what the server sends before its messages."""
+        """Wait for what the server sends before its messages (PROTOCOL-HTTP2.md, Response-Headers)."""
         return self._call.initial_metadata()
 
     def trailing_metadata(self) -> Metadata:
-        """Wait for the end, and return the metadata that came with the status."""
+        """Wait for the end, and return the metadata that came with the status (PROTOCOL-HTTP2.md, Trailers)."""
         return self._call.trailing_metadata()
 
     def code(self) -> StatusCode:
-        """Wait for the end, and return the status code."""
+        """Wait for the end, and return the status code (grpc.Call; gRPC doc/statuscodes.md)."""
         return self._call.code()
 
     def details(self) -> str:
-        """Wait for the end, and return the status message."""
+        """Wait for the end, and return the status message (grpc.Call; PROTOCOL-HTTP2.md, Status-Message)."""
         return self._call.details()
 
 
@@ -325,6 +325,7 @@ class StreamingCall(_CallView):
     """A call that answers with many messages: iterate over it."""
 
     def __iter__(self) -> StreamingCall:
+        """The call itself (in gRPC's Python API, calls are iterators)."""
         return self
 
     def __next__(self) -> Any:
@@ -333,6 +334,7 @@ class StreamingCall(_CallView):
         Raises:
             RpcError: the call ended with a status other than OK.
             StopIteration: the server has sent its last message.
+        Source: grpcio's call objects, which are iterators; gRPC PROTOCOL-HTTP2.md, "Responses".
         """
         payload = self._call.receive()
         if payload is None:
@@ -359,6 +361,7 @@ class UnaryCall(_CallView):
 
         Raises:
             RpcError: the call ended with a status other than OK, or its answer was not one message.
+        Source: gRPC doc/statuscodes.md.
         """
         self._call.wait_for_end()
         with self._lock:
@@ -381,12 +384,13 @@ class UnaryCall(_CallView):
             FutureTimeoutError: no answer came in that time.
             FutureCancelledError: :meth:`cancel` ended the call.
             RpcError: the call ended with a status other than OK.
+        Source: grpcio's ``grpc.Future``.
         """
         self._wait_done(timeout)
         return self.wait()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the end; return the call's RpcError, or None when it has an answer.  Raises as :meth:`result`."""
+        """Wait for the end; return the call's RpcError, or None (grpc.Future).  Raises as :meth:`result`."""
         self._wait_done(timeout)
         try:
             self.wait()
@@ -395,12 +399,12 @@ class UnaryCall(_CallView):
         return None
 
     def traceback(self, timeout: float | None = None) -> TracebackType | None:
-        """Wait for the end; return the traceback of the call's error, if there is one."""
+        """Wait for the end; return the error's traceback, if any (grpc.Future).  Raises as :meth:`result`."""
         error = self.exception(timeout)
         return None if error is None else error.__traceback__
 
     def add_done_callback(self, callback: Callable[[UnaryCall], None]) -> None:
-        """Call ``callback(self)`` when the call is over, at once if it is."""
+        """Call ``callback(self)`` when the call is over, at once if it is (grpc.Future)."""
         if not self._call.add_callback(lambda: callback(self)):
             callback(self)
 

@@ -54,6 +54,8 @@ class Connection(Inbound):
 
         A server has none before the client's preface, unless it is to say GOAWAY: what does not speak HTTP/2 is to be
         answered in its own words.
+
+        Source: RFC 7541 §2.2 and §4.2 for the order.
         """
         if not self._gate.has_preface and self.takes_calls:
             return b""
@@ -94,7 +96,7 @@ class Connection(Inbound):
 
     @property
     def is_ready(self) -> bool:
-        """True once the peer's first SETTINGS are here, until the connection ends."""
+        """True once the peer's first SETTINGS are here (RFC 9113 §3.4), until the connection ends."""
         return self._peer_limit is not None and self._ended is None
 
     @property
@@ -107,24 +109,24 @@ class Connection(Inbound):
 
     @property
     def has_ended(self) -> bool:
-        """True after :class:`ConnectionEnded`; what :meth:`data_to_send` still holds explains it to the peer."""
+        """True after :class:`ConnectionEnded`; :meth:`data_to_send` still explains it to the peer (RFC 9113 §5.4.1)."""
         return self._ended is not None
 
     @property
     def calls(self) -> int:
-        """How many calls are running."""
+        """How many calls are running (RFC 9113 §5.1.2)."""
         return len(self._calls)
 
     # Calls: the client's steps
 
     @property
     def can_open(self) -> bool:
-        """True while the peer takes one more call now."""
+        """True while the peer takes one more call now (RFC 9113 §5.1.2, §6.8)."""
         return self.takes_calls and len(self._calls) < (NO_LIMIT if self._peer_limit is None else self._peer_limit)
 
     @property
     def takes_calls(self) -> bool:
-        """False once the connection drains (GOAWAY, stream ids used up) or has ended: calls need another one."""
+        """False once the connection drains (RFC 9113 §6.8, §5.1.1) or has ended: calls need another one."""
         return not self._going_away and self._ended is None
 
     def open(self, headers: HeaderList) -> int:
@@ -226,13 +228,15 @@ class Connection(Inbound):
         return self._outbox.pending(stream_id)
 
     def pending(self, stream_id: int) -> int:
-        """Bytes of a call that wait for the peer's windows."""
+        """Bytes of a call that wait for the peer's windows (RFC 9113 §5.2)."""
         return self._outbox.pending(stream_id)
 
     def message_taken(self, stream_id: int) -> None:
         """Note that the application took one received message, so that the peer may send more.
 
         Messages that had to wait for this, since much was unread, follow by :meth:`take_events`.
+
+        Source: RFC 9113 §5.2, §6.9.
         """
         call = self._calls.get(stream_id)
         if call is not None:
@@ -242,7 +246,7 @@ class Connection(Inbound):
         self._inflow.taken(stream_id)
 
     def reset(self, stream_id: int, error_code: int = ErrorCodes.CANCEL) -> None:
-        """Give a call up at once with RST_STREAM; it reports no more events.  Nothing happens if it is over."""
+        """Give a call up with RST_STREAM (RFC 9113 §6.4); no more events come of it.  Nothing happens if it is over."""
         if self._calls.pop(stream_id, None) is not None:
             self._forget(stream_id)
             self._reset_stream(stream_id, error_code)

@@ -149,7 +149,7 @@ class GoAwayReceived:
 
 @dataclass(frozen=True)
 class ConnectionEnded:
-    """The connection is over, and every call on it has been reported as ended."""
+    """The connection is over, and every call on it has been reported as ended (RFC 9113 §5.4.1, §9.1)."""
 
     error_code: int
     """HTTP/2 error code (RFC 9113 §7), 0 for an orderly end."""

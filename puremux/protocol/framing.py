@@ -58,6 +58,7 @@ class MessageReader:
         max_length: the largest message taken, in bytes, before and after decompression; None for no limit.
             It is checked on the prefix, before anything is kept.
         encoding: the peer's ``grpc-encoding``.
+    Source: gRPC PROTOCOL-HTTP2.md, Length-Prefixed-Message; doc/compression.md.
     """
 
     def __init__(self, max_length: int | None, encoding: str = "identity") -> None:

@@ -41,7 +41,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What a peer may ask of us before the connection is ended."""
+    """What a peer may ask of us before the connection is ended (RFC 9113 §10.5)."""
 
     max_frame_size: int = 16_384
     """Payload bytes of one frame; what our SETTINGS announce (RFC 9113 §6.5.2)."""

@@ -116,11 +116,14 @@ class Inbound:
 
     @property
     def buffered(self) -> int:
-        """Bytes that have come on running calls and are in no message yet."""
+        """Bytes that have come on running calls and are in no message yet (gRPC: Length-Prefixed-Message)."""
         return sum(call.buffered for call in self._calls.values())
 
     def take_events(self) -> list[Event]:
-        """Take the events that our own steps and :meth:`data_to_send` have caused; look here after each of them."""
+        """Take the events that our own steps and :meth:`data_to_send` have caused; look here after each of them.
+
+        Source: none; events are this library's own way to tell what RFC 9113 and gRPC make of the bytes.
+        """
         events, self._events = self._events, []
         return events
 
@@ -132,7 +135,9 @@ class Inbound:
             now: seconds on any clock that runs forward; it feeds the allowance for idle frames, and tells how fast the
                 peer's data comes.
         Returns:
-            What happened, in order; first what :meth:`take_events` would have returned.
+            What happened, in order; first what :meth:`take_events` would have returned.  Nothing is raised: what
+            breaks the rules ends a call or the connection, by an event.
+        Source: RFC 9113 §4.1, §5.4.
         """
         if self._ended:
             return []
@@ -162,7 +167,7 @@ class Inbound:
         return events + self.take_events()
 
     def receive_eof(self) -> list[Event]:
-        """Take the end of the peer's bytes."""
+        """Take the end of the peer's bytes (RFC 9113 §9.1)."""
         try:
             self._gate.receive_eof()
         except RemoteProtocolError as error:
@@ -171,7 +176,7 @@ class Inbound:
         return self._end(ErrorCodes.NO_ERROR, f"the {peer} closed the connection")
 
     def lose(self, reason: str) -> list[Event]:
-        """End everything because the transport failed; ``reason`` is one sentence."""
+        """End everything because the transport failed (RFC 9113 §5.4.1); ``reason`` is one sentence."""
         return self._end(ErrorCodes.CONNECT_ERROR, reason)
 
     # What arrives

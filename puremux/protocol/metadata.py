@@ -189,7 +189,7 @@ def decode_message(value: bytes) -> str:
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """The value of the first header called ``name``, or None."""
+    """The value of the first header called ``name``, or None (RFC 9113 §8.2 has names in lower case)."""
     for key, value in headers:
         if key == name:
             return value
@@ -240,6 +240,7 @@ def check_path(path: str) -> None:
 
     Raises:
         ValueError: it is not of the form ``/package.Service/Method``, in printable ASCII without spaces.
+    Source: gRPC PROTOCOL-HTTP2.md, "Requests", Path.
     """
     if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
         raise ValueError(f"method path {path!r} is not of the form /package.Service/Method")

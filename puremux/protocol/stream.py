@@ -40,7 +40,7 @@ MAX_HEADER_LIST = 65_536
 
 
 class Step(enum.Enum):
-    """What can happen on one side of a call."""
+    """What can happen on one side of a call (PROTOCOL-HTTP2.md, "Requests" and "Responses"; RFC 9113 §5.1)."""
 
     HEADERS = "headers"
     MESSAGE = "message"
@@ -50,7 +50,7 @@ class Step(enum.Enum):
 
 
 class Sending(enum.Enum):
-    """How far our side of a call is."""
+    """How far our side of a call is (RFC 9113 §5.1)."""
 
     IDLE = "nothing sent"
     OPEN = "headers sent"
@@ -58,7 +58,7 @@ class Sending(enum.Enum):
 
 
 class Receiving(enum.Enum):
-    """How far the peer's side of a call is."""
+    """How far the peer's side of a call is (RFC 9113 §5.1)."""
 
     IDLE = "nothing received"
     OPEN = "headers received"
@@ -227,7 +227,10 @@ class _Call:
 
 
 class ClientCall(_Call):
-    """The client's end of a call: what the server sends becomes metadata, messages and a status."""
+    """The client's end of a call: what the server sends becomes metadata, messages and a status.
+
+    Source: gRPC PROTOCOL-HTTP2.md, "Responses".
+    """
 
     _foreign_step = Step.TRAILERS
     _http_status = 200
@@ -317,6 +320,8 @@ class ServerCall(_Call):
 
     What cannot be served is answered with a status, as a client understands that better than a reset; the application
     hears only of requests that are well-formed.
+
+    Source: gRPC PROTOCOL-HTTP2.md, "Requests".
     """
 
     _foreign_step = Step.END

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import runpy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from puremux import Channel, RpcError, multicallable
+from puremux.call import Call
+from puremux.protocol.connection import Connection
+from puremux.protocol.guard import Limits
 from puremux.protocol.stream import RECEIVING, SENDING
 
 from ..programs import ROOT
@@ -91,3 +97,30 @@ def test_the_tests_that_pages_name_are_there(named: str) -> None:
 def test_each_feature_of_a_peer_names_the_test_that_shows_it(line: str) -> None:
     is_row = line.startswith("| ") and not line.startswith("| there ")
     assert not is_row or "::test_" in line or "| absent: " in line
+
+
+SOURCE = re.compile(r"RFC \d|gRPC|doc/|grpc\.|PROTOCOL-HTTP2|\bSource:")
+REFERENCE = [
+    *(Channel, Call, RpcError, Connection, Limits),
+    *(getattr(multicallable, name) for name in multicallable.__all__ if name not in ("Serializer", "Deserializer")),
+]
+NOT_IN_IT = {
+    *("start_call", "forget_call", "explain_waiting", "watch_state"),
+    *("judge", "headers_received", "message_received", "drained", "opened", "connection_leaves", "call_ended", "begin"),
+    *("handle", "start", "end", "abandon", "send_message", "half_close"),
+}
+"""Excluded in docs/reference/channel.md."""
+
+
+def entries() -> Iterator[Any]:
+    """Each method and property that the reference shows."""
+    for cls in REFERENCE:
+        for name, member in inspect.getmembers(cls):
+            is_public = not name.startswith("_") or name in ("__call__", "__next__")
+            if is_public and name not in NOT_IN_IT and (inspect.isfunction(member) or isinstance(member, property)):
+                yield pytest.param(member, id=f"{cls.__name__}.{name}")
+
+
+@pytest.mark.parametrize("member", list(entries()))
+def test_an_entry_of_the_reference_names_where_it_comes_from(member: Any) -> None:
+    assert SOURCE.search(inspect.getdoc(member) or "")
