@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Agent"]
 
 DEFAULT_PORT = 55678
-EXPIRE_EVERY = 10.0  # seconds between two looks for clients that are gone
+EXPIRE_EVERY = 10.0  # seconds between two looks for clients that are gone, at the most
 
 
 class Agent:
@@ -114,20 +114,17 @@ class Agent:
     def view(self) -> AgentView:
         """What came in, what was refused, and what was handed on."""
         server = self._server
-        with self._driver.lock:
-            refused = dict(server.refused_connections), dict(server.refused_calls)
+        refused = dict(server.refused_connections), dict(server.refused_calls)
         forward = self._forwarder.view() if self._forwarder is not None else None
         return AgentView(self.store.totals(), ServerView(server.connections, *refused), forward)
 
     def calls(self) -> list[MethodView]:
         """What became of the clients' calls, by method."""
-        with self._driver.lock:
-            return self._server.calls.views()
+        return self._server.calls.views()
 
     def sampling(self) -> SamplingView:
         """What sampling the clients were asked for, and what each says that it does."""
-        with self._driver.lock:
-            return SamplingView(self._config.pushed, self._config.in_force)
+        return SamplingView(self._config.pushed, self._config.in_force)
 
     def push_config(self, config: Any) -> None:
         """Ask all clients, and those who come, to sample as a ``TraceConfig`` message says.
@@ -136,8 +133,7 @@ class Agent:
             config: a ``TraceConfig`` of :mod:`puremux.proto.trace_config_pb2`.
         Source: opencensus-proto's TraceService.Config.
         """
-        with self._driver.lock:
-            self._config.push(config.SerializeToString())
+        self._server.do(lambda: self._config.push(config.SerializeToString()))
 
     def stop(self, grace: float = 0.0) -> bool:
         """Stop serving.  A second time does nothing.
@@ -152,10 +148,7 @@ class Agent:
         """
         until = self._driver.clock() + grace
         if grace > 0:
-            with self._driver.lock:
-                self._health.drain()
-                self._config.drain()
-                self._server.drain()
+            self._server.do(self._leave)
             # A client that never half-closes, as Go's exporter, must not use up the time to deliver the rest.
             self._server.wait(grace if self._forwarder is None else grace / 2)
         self._server.stop()
@@ -178,6 +171,11 @@ class Agent:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _leave(self) -> None:
+        self._health.drain()
+        self._config.drain()
+        self._server.drain()
 
     def _stop_forwarding(self, timeout: float) -> bool:
         forwarder, self._forwarder = self._forwarder, None
@@ -209,7 +207,7 @@ class Agent:
 
     def _expire(self) -> None:
         self.store.expire()
-        self._driver.call_later(EXPIRE_EVERY, self._expire)
+        self._driver.call_later(min(EXPIRE_EVERY, max(0.1, self.store.limits.stale_after / 4)), self._expire)
 
 
 def _host_and_port(address: str, what_takes: str) -> tuple[str, int]:

@@ -86,7 +86,7 @@ class ConfigService:
     @property
     def in_force(self) -> list[trace_service_pb2.CurrentLibraryConfig]:
         """What the connected clients last said of themselves, a message each."""
-        return [stream.current for stream in self._streams if stream.current is not None]
+        return [stream.current for stream in list(self._streams) if stream.current is not None]
 
     @property
     def pushed(self) -> trace_config_pb2.TraceConfig | None:

@@ -40,9 +40,6 @@ class Host(Protocol):
     def ended_call(self, reason: str) -> None:
         """A call was ended by the server, before a handler had all of it."""
 
-    def changed(self) -> None:
-        """A call is over."""
-
     def gone(self, client: Client) -> None:
         """The connection is over."""
 
@@ -161,4 +158,3 @@ class Client:
 
     def _finished(self, stream_id: int) -> None:
         self._calls.pop(stream_id, None)
-        self._host.changed()

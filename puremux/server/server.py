@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from h2.errors import ErrorCodes
 
@@ -29,6 +29,8 @@ from .responder import Method
 
 __all__ = ["Server"]
 
+STEP_TIME = 10.0  # seconds for the driver to do a step that another thread waits for
+ASK_EVERY = 0.02  # seconds between two looks whether calls are still running, at the end
 LOOK_EVERY = 0.25  # seconds between two looks for clients that read nothing, or send too much that they don't finish
 
 
@@ -65,7 +67,6 @@ class Server:
         self._received_bytes = 0  # of the clients that there are, when what is unfinished was last summed up
         self._draining = False
         self._closed = False
-        self._changed = threading.Condition(self.driver.lock)
         self._look()
 
     def listen(self, address: str, default_port: int = 443) -> str:
@@ -85,36 +86,73 @@ class Server:
         """How many clients are connected."""
         return len(self._clients)
 
+    def do(self, step: Callable[[], None]) -> None:
+        """Run a step under the driver's lock: here if it is free, else by the driver, and wait for that.
+
+        The driver of a busy server gives its lock away for moments only, which a thread that waits for it can miss
+        for very long.
+        """
+        if self.driver.lock.acquire(blocking=False):
+            try:
+                step()
+            finally:
+                self.driver.lock.release()
+            return
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                step()
+            finally:
+                done.set()
+
+        self.driver.call_soon(run)
+        done.wait(STEP_TIME)
+
     def drain(self) -> None:
         """Take no more clients and calls: close the listeners, and tell the clients by GOAWAY.  Does not wait."""
-        with self.driver.lock:
-            self._draining = True
-            for listener in self._listeners:
-                listener.close()
-            self._listeners = []
-            for client in list(self._clients):
-                client.go_away()
+        self.do(self._drain)
 
     def wait(self, timeout: float) -> bool:
         """Wait until no call runs and every status is out; False if that takes longer than so many seconds."""
-        with self.driver.lock:
-            return self.driver.wait_for(self._changed, lambda: not any(each.is_busy for each in self._clients), timeout)
+        idle = threading.Event()
+
+        def look() -> None:
+            if not any(each.is_busy for each in self._clients):
+                idle.set()
+            elif not self._closed:
+                self.driver.call_later(ASK_EVERY, look)
+
+        self.do(look)
+        return idle.wait(timeout)
 
     def stop(self, grace: float = 0.0) -> None:
         """Drain, let running calls end within ``grace`` seconds, and close everything.  A second time does nothing."""
-        if grace > 0 and not self._closed:
+        if self._closed:
+            return
+        if grace > 0:
             self.drain()
             self.wait(grace)
-        with self.driver.lock:
-            self._closed = self._draining = True
-            for listener in self._listeners:
-                listener.close()
-            self._listeners = []
-            for client in list(self._clients):
-                client.close()
+        self.do(self._close)
         self.driver.close()
 
     # Under the driver's lock
+
+    def _drain(self) -> None:
+        self._draining = True
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+        for client in list(self._clients):
+            client.go_away()
+
+    def _close(self) -> None:
+        self._closed = self._draining = True
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+        for client in list(self._clients):
+            client.close()
 
     def accepted(self, sock: socket.socket, peer: str) -> None:
         """Serve a new client."""
@@ -195,11 +233,6 @@ class Server:
         """A call is ended by the server, before a handler had all of it."""
         self.refused_calls[reason] += 1
 
-    def changed(self) -> None:
-        """A call is over."""
-        self._changed.notify_all()
-
     def gone(self, client: Client) -> None:
         """A client's connection is over."""
         self._clients.discard(client)
-        self._changed.notify_all()
