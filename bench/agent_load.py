@@ -321,7 +321,7 @@ def main() -> None:
     asked = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with tempfile.TemporaryDirectory() as name:
-        words = ["--grace=30"] if not asked.refusing else ["--grace=2", "--forward=127.0.0.1:1"]
+        words = ["--grace=10"] if not asked.refusing else ["--grace=2", "--forward=127.0.0.1:1"]
         if asked.spans:
             words.append("--spans=log")
         measure(asked, Path(name), Agent(Path(name), words))
@@ -349,7 +349,7 @@ def measure(asked: argparse.Namespace, folder: Path, agent: Agent) -> None:
     refused = {key: f"{value:,.0f}" for key, value in after.items() if "refused" in key and value}
     print(f"  refused, as its page has it: {refused or 'nothing'}")
     agent.terminate()
-    load.run(40.0)
+    load.run(60.0)
     code = agent.finish()
     report(clients, folder, code)
 

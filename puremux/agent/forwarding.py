@@ -1,7 +1,7 @@
 """Hands on what the agent receives to the next agent, by our own exporter and with its guarantees.
 
 Floor 5, agent: imports refusal and views, and exporter below.
-Spec: docs/explanation/forwarding.md says what a client may take its OK for.
+Spec: docs/explanation/agent.md says what a client may take its OK for.
 
 What is handed on keeps the Node and the Resource that its stream has told.  The exporter holds it until the next agent
 has confirmed it.  When as much is held as may be, a client is refused, and keeps what it has: nothing is dropped here

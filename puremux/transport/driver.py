@@ -34,6 +34,7 @@ __all__ = ["Driver", "Timer", "Watched"]
 logger = logging.getLogger("puremux")
 
 IDLE_WAIT = 60.0  # seconds; the longest a turn waits, so that a lost wake-up is a delay and not a hang
+LONG_TURN = 0.1  # seconds of sockets, after which timers and what was handed over have their turn
 ORPHAN_WAIT = 0.2  # seconds; where the thread is no daemon, how often it looks whether the program has ended
 
 T = TypeVar("T")
@@ -240,16 +241,23 @@ class Driver:
         ready = loop.selector.select(timeout)
         with self.lock:
             self._awake = True
+            until = self.clock() + LONG_TURN
             for key, _ in ready:
                 self._guarded(loop.drain_wakes if key.data is None else key.data.ready)
-            self._run_timers()
-            self._run_each(self._soon)
+                if self.clock() >= until:  # a thousand sockets may be ready, and somebody wants to end the program
+                    self._run_due()
+                    until = self.clock() + LONG_TURN
+            self._run_due()
             if not self._unlocked:
                 # At once, since taking the lock again would have us wait for whoever we have just woken.
                 self._timeout = self._prepare(longest)
         if self._unlocked:
             self._run_each(self._unlocked)
             self._timeout = None  # what the application did may have brought something up
+
+    def _run_due(self) -> None:
+        self._run_timers()
+        self._run_each(self._soon)
 
     def _run_each(self, handed_over: deque[Callable[[], Any]]) -> None:
         """Run what is there now; a callback that waits turns the loop itself, and takes what is behind it."""

@@ -266,3 +266,27 @@ def counted(server: Server) -> dict[str, MethodView]:
         server.calls.of(method)
     with server.driver.lock:
         return {view.method: view for view in server.calls.views()}
+
+
+def test_what_is_handed_over_does_not_wait_for_a_turn_of_all_clients(start: Start) -> None:
+    """Each client's message takes its time; whoever wants to end the server has his turn in between."""
+    turns: list[str] = []
+
+    class Slow(Echo):
+        def message(self, payload: bytes) -> None:
+            if not turns:
+                self.responder._link._driver.call_soon(lambda: turns.append("handed over"))
+            turns.append("message")
+            time.sleep(0.06)
+
+    server = Server({SILENT: Slow})
+    address = server.listen("127.0.0.1:0")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(address)) for _ in range(10)]
+        eventually(lambda: server.connections == 10, LIMIT)
+        with server.driver.lock:  # all of them are ready in one turn
+            for client in clients:
+                client.sock.sendall(request(1, SILENT) + wire.data(1, wire.message(b"x")))
+        eventually(lambda: len(turns) == 11, LIMIT)
+        server.stop()
+    assert turns.index("handed over") < 6
