@@ -19,6 +19,7 @@ from puremux.wire import Decoder, Recorder
 from puremux.wire.page import Page
 from puremux.wire.sources import Recording
 from tests.browser.chromium import THEMES, Chromium
+from tools import zpages_pictures
 
 __all__ = ["main"]
 
@@ -83,7 +84,7 @@ def session_to_page(session: Path, page_path: Path) -> None:
     page.write()
 
 
-SCENES = {"wire": wire}
+SCENES = {"wire": wire, **zpages_pictures.SCENES}
 
 if __name__ == "__main__":
     main()

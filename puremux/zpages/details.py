@@ -148,8 +148,8 @@ def _notes(span: trace_pb2.Span) -> Iterable[str]:
             yield f"{number(count)} {what} were dropped before the span was sent."
     if span.HasField("same_process_as_parent_span") and not span.same_process_as_parent_span.value:
         yield "The parent belongs to another process."
-    if span.HasField("child_span_count"):
-        yield f"The span had {number(span.child_span_count.value)} child spans."
+    if span.child_span_count.value:
+        yield f"It counted {number(span.child_span_count.value)} child spans."
 
 
 class Branch(NamedTuple):
