@@ -33,7 +33,6 @@ def shop(browser: Chromium, folder: Path, picture: Callable[[str], Path]) -> Non
             "exporterz": f"{own}exporterz",
             "statsz": f"{own}statsz",
             "span": failed_order(browser, own),
-            "clientz": f"{agents}clientz",
             "traceconfigz": f"{agents}traceconfigz",
         }.items():
             for theme in THEMES:
