@@ -25,6 +25,7 @@ __all__ = ["Options", "probe"]
 DEFAULT_PORT = 55678
 SAMPLES = 5  # of the round trip
 AT_ONCE = 0.1  # seconds
+LONGEST = 3600.0  # seconds of --timeout
 SHOWN = ("max_concurrent_streams", "initial_window_size", "max_frame_size", "header_table_size", "max_header_list_size")
 
 
@@ -55,14 +56,16 @@ class Options:
     """The name to ask for and to find in the certificate, instead of the address's."""
 
     def __post_init__(self) -> None:
-        if not self.timeout > 0:
-            raise ValueError(f"the timeout takes seconds above zero, not {self.timeout!r}")
+        if not 0 < self.timeout <= LONGEST:
+            raise ValueError(f"the timeout takes seconds above zero and up to {LONGEST:g}, not {self.timeout!r}")
         if self.key is not None and self.cert is None:
             raise ValueError("a key alone is of no use: give the certificate too")
         if self.insecure and (self.ca or self.cert):
             raise ValueError("plaintext leaves no use for certificates: leave out one or the other")
         if self.authority is not None:
             parse_address(self.authority)
+            if not self.authority.isascii():
+                raise ValueError(f"the authority {self.authority} is not ASCII: write it as the DNS does (xn--…)")
         own_context(self.ca, self.cert, self.key)
 
     def plaintext_to(self, address: Address) -> bool:
@@ -229,31 +232,28 @@ class _Look:
     def _ask(self, conversation: Conversation) -> Iterator[Finding]:
         at_once = conversation.wait_for_acknowledgement(min(AT_ONCE, self._options.timeout))
         for service in services():
-            if not conversation.takes_calls:
-                yield self._left(conversation)
+            answer = conversation.call(service.path, service.request, self._options.timeout)
+            if answer is None:
+                yield _no_calls(conversation)
                 return
-            finding = judge(service, conversation.call(service.path, service.request, self._options.timeout))
+            finding = judge(service, answer)
             yield finding
             if "status" not in finding.details:
                 break  # the others would not answer either, and each would take its time
         yield from _acknowledgement(conversation, at_once, self._options.timeout)
 
-    def _left(self, conversation: Conversation) -> Finding:
-        if conversation.ended is not None and "client certificate" in conversation.ended.reason:
-            return failed("client certificate", *advise(conversation.ended.reason))
-        away = conversation.going_away
-        if away is not None:
-            said = printable(away.debug_data.decode("utf-8", "replace"))
-            return failed(
-                "services",
-                f"the server sent GOAWAY{f' ({said})' if said else ''} and takes no calls",
-                "Try again; if it stays so, look into the server's log.",
-                error_code=away.error_code,
-            )
-        reason = (
-            conversation.ended.reason if conversation.ended else "the server takes no calls (MAX_CONCURRENT_STREAMS 0)"
-        )
-        return failed("services", printable(reason.rstrip(".")), "Look into the server's log.")
+
+def _no_calls(conversation: Conversation) -> Finding:
+    """Why the server takes no call any more."""
+    ended, away = conversation.ended, conversation.going_away
+    if ended is not None and "client certificate" in ended.reason:
+        return failed("client certificate", *advise(ended.reason))
+    if away is not None:
+        said = printable(away.debug_data.decode("utf-8", "replace"))
+        says = f"the server sent GOAWAY{f' ({said})' if said else ''} and takes no calls"
+        return failed("services", says, "Try again; if it stays so, look into the server's log.")
+    reason = ended.reason.rstrip(".") if ended else "the server takes no calls (MAX_CONCURRENT_STREAMS 0)"
+    return failed("services", printable(reason), "Look into the server's log.")
 
 
 def _quote(other: Other) -> str:

@@ -88,12 +88,6 @@ class Conversation:
         with self._driver.lock:
             return self._connection.peer_settings
 
-    @property
-    def takes_calls(self) -> bool:
-        """Whether another call can be made here."""
-        with self._driver.lock:
-            return self._connection.can_open
-
     def wait_for_acknowledgement(self, timeout: float) -> bool:
         """Whether the peer acknowledged our first SETTINGS within so many seconds."""
         return self._wait(lambda: self._acknowledged > 0, timeout)
@@ -102,19 +96,23 @@ class Conversation:
         """Seconds from a SETTINGS frame to its acknowledgement; None if it did not come in time."""
         began = time.monotonic()
         with self._driver.lock:
+            if self.ended is not None:
+                return None
             ordinal = self._connection.probe()
             self._link.flush()
         acknowledged = self._wait(lambda: self._acknowledged >= ordinal, timeout)
         return time.monotonic() - began if acknowledged else None
 
-    def call(self, path: str, request: bytes, timeout: float) -> Answer:
-        """Make a call with one message; one that does not end in time is given up."""
+    def call(self, path: str, request: bytes, timeout: float) -> Answer | None:
+        """Make a call with one message, and give it up if it does not end in time; None if the server takes no call."""
         answer = Answer()
         began = time.monotonic()
         headers = request_headers(
             path, authority=self._authority, scheme=self._scheme, user_agent=f"puremux-probe/{__version__}"
         )
         with self._driver.lock:
+            if not self._connection.can_open:
+                return None
             stream_id = self._connection.open(headers)
             self._answers[stream_id] = answer
             self._connection.send_message(stream_id, request, end=True)

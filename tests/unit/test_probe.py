@@ -157,6 +157,8 @@ def test_an_address_that_cannot_be_read_is_a_finding() -> None:
     [
         pytest.param({"timeout": 0.0}, id="no time"),
         pytest.param({"timeout": float("nan")}, id="a time that is no number"),
+        pytest.param({"timeout": float("inf")}, id="a time without end"),
+        pytest.param({"authority": "grün.example"}, id="a name that HTTP/2 cannot carry"),
         pytest.param({"key": "key.pem"}, id="a key alone"),
         pytest.param({"insecure": True, "ca": "ca.pem"}, id="plaintext with certificates"),
         pytest.param({"ca": "/no/such/file"}, id="a file that is not there"),
