@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +76,34 @@ def test_headers_say_who_asks_for_what(server: GrpcServer) -> None:
     assert request.authority == "virtual.example:1"
     assert ("team", "blue") in request.metadata and ("trace-bin", b"\0\xff") in request.metadata
     assert request.timeout is not None and LIMIT - 5 < request.timeout <= LIMIT
+
+
+def test_an_authority_beyond_ascii_is_sent_as_the_dns_has_it(server: GrpcServer) -> None:
+    with Channel(server.target, authority="bücher.example:1") as channel:
+        channel.unary_unary("/t/Echo")(b"", timeout=LIMIT)
+    assert server.requests[0].authority == "xn--bcher-kva.example:1"
+
+
+@pytest.mark.parametrize(
+    "insecure, begins",
+    [
+        pytest.param(None, b"\x16\x03", id="TLS, since localhost is the proxy's machine"),
+        pytest.param(True, b"PRI * HTTP/2.0", id="plaintext on purpose"),
+    ],
+)
+def test_a_proxy_that_is_named_is_used_for_this_machine_too(serve: Any, insecure: bool | None, begins: bytes) -> None:
+    seen: queue.Queue[bytes] = queue.Queue()
+
+    def connect(sock: socket.socket) -> None:
+        seen.put(sock.recv(4096))
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        seen.put(sock.recv(4096))
+
+    with Channel("localhost:1", insecure=insecure, proxy=f"127.0.0.1:{serve(connect).port}") as channel:
+        call = channel.open("/t/Echo", request=b"")
+        assert seen.get(timeout=LIMIT).startswith(b"CONNECT localhost:1 ")
+        assert seen.get(timeout=LIMIT).startswith(begins)
+        assert call.code() is StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize(
