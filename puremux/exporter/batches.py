@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 
 __all__ = ["Batch", "Ledger"]
 
+FULL = "replay buffer full"
+MAYBE = " (sent before; may have arrived)"  # behind the reason for which a batch was given up that had been sent
 LENGTH_DELIMITED = 2  # protobuf's wire type of what has a length in front
 
 
@@ -181,9 +183,10 @@ class Ledger:
     def drop_all(self, reason: str) -> int:
         """Give up everything that is not confirmed; return how many items that is."""
         lost = sum(batch.count for batch in self.outstanding)
+        for batch in self.outstanding:
+            self.dropped[_doubtful(reason, batch)] += batch.count
         self.waiting.clear()
         self.outstanding.clear()
-        self.dropped[reason] += lost
         self.unconfirmed = self.unconfirmed_bytes = self.kept_bytes = 0
         return lost
 
@@ -212,4 +215,9 @@ class Ledger:
 
     def _make_room(self) -> None:
         while self.kept_bytes > self.most_bytes and len(self.waiting) > 1:
-            self.drop(self.waiting.popleft(), "replay buffer full")
+            batch = self.waiting.popleft()
+            self.drop(batch, _doubtful(FULL, batch))
+
+
+def _doubtful(reason: str, batch: Batch) -> str:
+    return reason + MAYBE if batch.sends else reason

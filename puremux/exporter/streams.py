@@ -206,8 +206,9 @@ class Service:
                 return
             stream = self._stream or self._open()
             if stream.session is None or stream.pending > HIGH_WATER:
-                return
+                break
             self._put(stream)
+        self._rotate_when_due()
         if self._draining and not self.ledger.waiting and not self._closing:
             self._draining = False
             self.rotate()
@@ -299,7 +300,7 @@ class Service:
         """Rotate if the stream is long or old enough, one at a time; else look again when it will be."""
         stream = self._stream
         if stream is None or not stream.batches or self._closing:
-            return  # the end of what is closing comes here again
+            return  # looked at again at the end of what is closing
         due = stream.began + self._rhythm
         if stream.is_suspect or stream.bytes >= self._pace.rotate_bytes or self._driver.clock() >= due:
             self.rotate()
@@ -326,8 +327,7 @@ class Service:
         else:
             self._take_back(stream, ended)
         self._owner.settled()
-        self._rotate_when_due()
-        self.pump_soon()
+        self.pump_soon()  # and no step on another stream before that: it may have ended with this one, and not know yet
 
     def _take_back(self, stream: _ExportStream, ended: CallEnded) -> None:
         self.ledger.give_back(stream.batches)

@@ -180,8 +180,15 @@ class Link:
         self.close()
 
     def _dispatch(self, events: list[Event]) -> None:
+        """Have each event handled; an error in the handling of one must not keep the others from who waits for them."""
+        failed: Exception | None = None
         for event in events:
-            self._handle(event)
+            try:
+                self._handle(event)
+            except Exception as error:  # noqa: BLE001  not lost: it is raised below
+                failed = error if failed is None else failed
+        if failed is not None:
+            raise failed
 
     def _close_socket(self) -> None:
         self._driver.forget(self)

@@ -32,8 +32,8 @@ def ending() -> Iterator[ExitStack]:
         yield stack
 
 
-def new_agent(ending: ExitStack, **options: Any) -> ScriptedAgent:
-    agent = ScriptedAgent(**options)
+def new_agent(ending: ExitStack, **limits: Any) -> ScriptedAgent:
+    agent = ScriptedAgent(**limits)
     ending.callback(agent.stop)
     return agent
 
@@ -134,6 +134,21 @@ def test_a_stream_that_follows_a_slow_one_is_rotated_though_nothing_more_comes(e
         with agent.server.driver.lock:
             agent.confirm(held[0])
         eventually(lambda: exporter.stats()["confirmed"] == 3, 10)
+
+
+def test_a_break_while_one_stream_ends_and_the_next_is_due_is_survived(ending: ExitStack) -> None:
+    agent = new_agent(ending)
+    agent.on_half_close = lambda stream: None
+    with exporter_to(agent, pace=Pace(rotate_after=0.1, confirm_within=30.0)) as exporter:
+        exporter.export(spans(1, "a"))
+        eventually(lambda: agent.streams and agent.streams[0].has_half_closed, 10)
+        exporter.export(spans(1, "b"))
+        agent.wait_for_spans(2)
+        time.sleep(0.2)  # the second stream is older than a rotation's time
+        agent.stop()
+        again = new_agent(ending, address=agent.address)
+        assert exporter.flush(10), exporter.stats()
+    assert sorted(again.span_names()) == ["a0", "b0"]
 
 
 @pytest.mark.parametrize("streams", [1, 2])

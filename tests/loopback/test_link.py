@@ -21,6 +21,7 @@ from puremux.transport.driver import Driver
 from puremux.transport.link import Link
 from puremux.transport.stream import byte_stream
 from puremux.transport.tap import BytesPassed
+from tests.waiting import eventually
 
 from .channels import LIMIT, within
 from .grpc_server import GrpcServer
@@ -264,3 +265,26 @@ def test_one_stream_fills_a_long_fat_pipe(direction: str) -> None:
             seconds = time.monotonic() - began
         delay.close()
     assert seconds < 64 * 2 * DELAY, "a window of 1 MiB would take 64 round trips"
+
+
+def test_an_error_in_the_handling_of_one_event_keeps_no_other_back(
+    driver: Driver, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends = Ends(driver)
+    note = ends._handle
+
+    def stumble(event: Event) -> None:
+        note(event)
+        if isinstance(event, CallEnded):
+            raise ValueError("stumbled")
+
+    with driver.lock:
+        ends.link._handle = stumble
+        for _ in range(2):
+            ends.connection.open(request_headers("/a/b", authority="peer", scheme="http"))
+        ends.link.flush()
+    ends.peer.close()
+    assert ends.ended.wait(LIMIT)
+    assert [type(event) for event in ends.events] == [CallEnded, CallEnded, ConnectionEnded]
+    eventually(lambda: ends.link.fileno() == -1, LIMIT)
+    assert "stumbled" in caplog.text
