@@ -15,7 +15,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import Event
-from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError
+from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError, StreamIDTooLowError
 from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamState
@@ -141,7 +141,12 @@ class Http2(H2Connection):
 
     def _receive_headers_frame(self, frame: HeadersFrame) -> Any:
         frame.flags.discard("PRIORITY")  # priorities say nothing any more (RFC 9113 §5.3.2)
-        return super()._receive_headers_frame(frame)
+        try:
+            return super()._receive_headers_frame(frame)
+        except (StreamClosedError, StreamIDTooLowError):
+            if self._stream_closed_by(frame.stream_id) is StreamClosedBy.SEND_RST_STREAM:
+                return [], []  # they were under way when we reset it, and are to be ignored (RFC 9113 §5.1)
+            raise
 
     def tame_settings(self) -> None:
         """After the peer's SETTINGS: keep our header table small, and keep nothing that we do not know."""

@@ -651,6 +651,8 @@ def test_headers_that_come_after_our_reset_are_only_decoded() -> None:
     assert server.send(server.headers(other, [*OK, (b"x", b"indexed"), *STATUS_OK], end=True)) == [
         CallEnded(other, StatusCode.OK, "", (("x", "indexed"),))
     ]
+    server.send(server.headers(call, STATUS_OK, end=True))
+    assert server.resets() == [(call, ErrorCodes.CANCEL)], "what was under way is ignored (RFC 9113 §5.1)"
 
 
 def test_goaway_says_which_calls_were_not_seen_twice_if_it_must() -> None:
