@@ -1,4 +1,4 @@
-"""What reaches an agent that goes away and comes back: ``python -m bench.restart [--quick] [variant ...]``.
+"""What reaches an agent that goes away and comes back: ``python -m bench.restart [--all] [--quick] [variant ...]``.
 
 A program ends one span every 2 ms for 20 s while its agent is killed, frozen, restarted.  Then the spans that the agent
 wrote to its file are counted: lost ones, and doubled ones.  The peers do the same where they can.  ``make peers``
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,14 +22,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Protocol
 
+from bench.agents import BusyAgent, DistantAgent
 from tests.interop.harness.collector import Collector
 from tests.interop.harness.exporters import Exporting, go_exporter, python_exporter
 from tests.interop.harness.process import ROOT, Process, free_port, is_listening
+from tests.waiting import eventually
 
 __all__ = ["AGENTS", "SYSTEMS", "VARIANTS", "Outcome", "experiment"]
 
 SETTLING = 30.0
 """Seconds, at the most, in which what is still on its way may arrive after the last span."""
+STARTED = "started"
+"""A file that our program makes when it begins: to import it all may take seconds on a busy machine."""
 QUIET = 4.0
 """Seconds without an arrival after which no more is expected of an exporter that can't say what it still holds."""
 
@@ -42,6 +47,9 @@ class Agent(Protocol):
     def pause(self) -> None: ...
     def resume(self) -> None: ...
 
+
+Job = tuple[str, str, str]
+"""A system, an agent and a variant, by their names."""
 
 Step = tuple[float, Callable[[Any], None]]
 
@@ -83,6 +91,18 @@ VARIANTS: Mapping[str, Variant] = {
         "every export fails until 9 s", [(9, replace_disk)], config="moody", full=True, agents=["Collector"]
     ),
     "every second": Variant("killed every second", [(n + 1, every_second) for n in range(28)], seconds=30.0),
+    "busy": Variant(
+        "RESOURCE_EXHAUSTED from 6 s to 9 s",
+        [(6, lambda a: a.toil()), (9, lambda a: a.rest())],
+        agents=["an agent of the tests"],
+        peers=False,
+    ),
+    "cut": Variant(
+        "packets vanish from 4 s to 14 s",
+        [(4, lambda a: a.cut()), (14, lambda a: a.mend())],
+        agents=["puremux agent in a namespace"],
+        peers=False,
+    ),
     "ten minutes": Variant(
         "away for 10 min, 8 MiB to keep",
         [(6, lambda a: a.kill()), (606, lambda a: a.start())],
@@ -123,15 +143,19 @@ class Embedded:
         self._process.resume()
 
     def names(self) -> list[str]:
-        path = self._folder / "spans.jsonl"
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        return [json.loads(line)["name"] for line in lines if line.endswith(b"}")]
+        return names_in(self._folder)
 
     def __enter__(self) -> Embedded:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+
+def names_in(folder: Path) -> list[str]:
+    path = folder / "spans.jsonl"
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [json.loads(line)["name"] for line in lines if line.endswith(b"}")]
 
 
 class Real(Collector):
@@ -141,7 +165,12 @@ class Real(Collector):
         return [span.name for span in self.spans()]
 
 
-AGENTS: Mapping[str, Callable[[str, Path], Any]] = {"Collector": Real, "puremux agent": Embedded}
+AGENTS: Mapping[str, Callable[[str, Path], Any]] = {
+    "Collector": Real,
+    "puremux agent": Embedded,
+    "an agent of the tests": BusyAgent,
+    "puremux agent in a namespace": lambda config, folder: DistantAgent(folder, names_in),
+}
 
 
 def ours(folder: Path, agent: Any, address: str, seconds: float, *options: str) -> Exporting:
@@ -189,13 +218,26 @@ class Outcome:
     def lost(self) -> int:
         return self.ended - self.arrived
 
-    def __str__(self) -> str:
-        cells = [self.system, self.agent, VARIANTS[self.variant].words]
-        counts = [f"{n:,}" for n in (self.ended, self.arrived, self.lost, self.doubled)]
-        return "| " + " | ".join([*cells, *counts]) + " |"
+
+HEAD = (
+    "| exporter | agent | what happens | ended | lost, each run | given up | doubled |\n|---|---|---|--:|--:|--:|--:|"
+)
 
 
-HEAD = "| exporter | agent | what happens | ended | arrived | lost | doubled |\n|---|---|---|--:|--:|--:|--:|"
+def row(outcomes: Sequence[Outcome]) -> str:
+    """The runs of one experiment: medians, and what each lost."""
+    first = outcomes[0]
+    ended, given_up, doubled = (
+        f"{statistics.median_low(counts):,}"
+        for counts in zip(*[(each.ended, sum(each.dropped.values()), each.doubled) for each in outcomes])
+    )
+    lost = " · ".join(f"{each.lost:,}" for each in outcomes)
+    known = given_up if first.system == "puremux" else ""
+    return (
+        "| "
+        + " | ".join([first.system, first.agent, VARIANTS[first.variant].words, ended, lost, known, doubled])
+        + " |"
+    )
 
 
 def experiment(system: str, kind: str, name: str, folder: Path, scale: float = 1.0) -> Outcome:
@@ -204,9 +246,11 @@ def experiment(system: str, kind: str, name: str, folder: Path, scale: float = 1
     (folder / "client").mkdir()
     with AGENTS[kind](variant.config, folder) as agent:
         address = agent.full_address if variant.full else agent.address
-        began = time.monotonic()
         options = variant.steady if system == "puremux" else ()
         with SYSTEMS[system](folder / "client", agent, address, variant.seconds * scale, *options) as exporting:
+            if system == "puremux":
+                eventually((folder / "client" / STARTED).exists, SETTLING)
+            began = time.monotonic()
             for when, act in variant.steps:
                 time.sleep(max(0.0, began + when * scale - time.monotonic()))
                 act(agent)
@@ -246,8 +290,11 @@ def steady(address: str, seconds: float, replay_bytes: int) -> None:
 
     from puremux import Exporter
 
-    exporter = Exporter(address, service_name="restart", reconnection_period=1.0, replay_bytes=replay_bytes)
+    exporter = Exporter(
+        address, insecure=True, service_name="restart", reconnection_period=1.0, replay_bytes=replay_bytes
+    )
     tracer = Tracer(exporter=exporter, sampler=AlwaysOnSampler())
+    Path(STARTED).touch()
     begin = due = time.monotonic()
     ended = 0
     while time.monotonic() - begin < seconds:
@@ -268,6 +315,7 @@ def main() -> None:
     options.add_argument("variants", nargs="*", help=", ".join(VARIANTS))
     options.add_argument("--quick", action="store_true")
     options.add_argument("--runs", type=int, default=1, help="of each")
+    options.add_argument("--all", action="store_true", help="the table of the documentation; about ten minutes")
     options.add_argument("--ours", action="store_true", help="without the peers")
     options.add_argument("--at-once", type=int, default=2, help="experiments that run side by side")
     options.add_argument("--steady", nargs=2, help=argparse.SUPPRESS)
@@ -276,20 +324,26 @@ def main() -> None:
     if asked.steady:
         steady(asked.steady[0], float(asked.steady[1]), asked.replay_bytes)
         return
-    jobs = [job for name in asked.variants or USUAL for job in _jobs(name, asked.ours) for _ in range(asked.runs)]
-    print(HEAD, flush=True)
+    if asked.all:
+        jobs = _jobs("kill", False) * 5 + [job for name in USUAL if name != "kill" for job in _jobs(name, True)]
+    else:
+        names = asked.variants or USUAL
+        jobs = [job for name in names for job in _jobs(name, asked.ours) for _ in range(asked.runs)]
 
-    def run(job: tuple[str, str, str]) -> None:
+    def run(job: Job) -> Outcome:
         with tempfile.TemporaryDirectory() as folder:
             outcome = experiment(*job, Path(folder), scale=1 / 3 if asked.quick else 1.0)
-            print(outcome, flush=True)
-            print(f"{outcome.variant} {outcome.system}: {json.dumps(outcome.stats)}", file=sys.stderr, flush=True)
+        print(f"{row([outcome])} {json.dumps(outcome.stats)}", file=sys.stderr, flush=True)
+        return outcome
 
+    outcomes: dict[Job, list[Outcome]] = {job: [] for job in jobs}
     with ThreadPoolExecutor(asked.at_once) as pool:
-        list(pool.map(run, jobs))
+        for job, outcome in zip(jobs, pool.map(run, jobs)):
+            outcomes[job].append(outcome)
+    print("\n".join([HEAD, *map(row, outcomes.values())]), flush=True)
 
 
-def _jobs(name: str, only_ours: bool) -> list[tuple[str, str, str]]:
+def _jobs(name: str, only_ours: bool) -> list[Job]:
     """Ours at each agent of the variant; the peers at the Collector."""
     variant = VARIANTS[name]
     jobs = [("puremux", kind, name) for kind in variant.agents]

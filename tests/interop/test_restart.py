@@ -19,6 +19,7 @@ SPANS_A_SECOND = 500
         pytest.param("Collector", "freeze", 8, id="real agent frozen"),
         pytest.param("Collector", "moody", 1, id="connections that end politely"),
         pytest.param("Collector", "disk", 8, id="every export refused at first"),
+        pytest.param("an agent of the tests", "busy", 4, id="agent without room"),
         pytest.param("puremux agent", "kill", 4, id="our agent killed"),
         pytest.param("puremux agent", "freeze", 8, id="our agent frozen"),
     ],
@@ -28,4 +29,7 @@ def test_nothing_is_lost(agent: str, variant: str, seconds_doubled: float, tmp_p
     assert outcome.ended > 100
     assert (outcome.lost, outcome.dropped) == (0, {}), outcome.stats
     assert outcome.stats["confirmed"] == outcome.stats["accepted"] == outcome.ended
+    if variant != "freeze":  # which is over before it would be noticed
+        happened = outcome.stats["last_error"] or outcome.stats["reconnects"]
+        assert happened, "the agent was not in use when it happened"
     assert outcome.doubled <= seconds_doubled * SPANS_A_SECOND, outcome.stats
