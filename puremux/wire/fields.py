@@ -7,7 +7,7 @@ Spec: protobuf.dev/programming-guides/encoding.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Callable, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -65,14 +65,14 @@ class _Reader:
         """Yield the fields from ``at`` to ``end``, and last, if it breaks off, what is not understood."""
         while at < end:
             try:
-                part = self._field(at, end, kind, depth)
+                part, at = self._field(at, end, kind, depth)
             except _Broken as broken:
                 yield not_understood(self._message, at, str(broken), end)
                 return
             yield part
-            at += part.size
 
-    def _field(self, at: int, end: int, kind: Descriptor | None, depth: int) -> Part:
+    def _field(self, at: int, end: int, kind: Descriptor | None, depth: int) -> tuple[Part, int]:
+        """Read one field; return it, and where the next one begins."""
         if self._fields_left <= 0:
             raise _Broken(f"More than {MAX_FIELDS:,} fields are not told.")
         self._fields_left -= 1
@@ -105,7 +105,7 @@ class _Reader:
             shift += 7
         raise _Broken("A number is cut short." if end < at + 10 else "A number has more than ten bytes.")
 
-    def _scalar(self, head: Part, tag: _Tag, end: int, field: FieldDescriptor | None) -> Part:
+    def _scalar(self, head: Part, tag: _Tag, end: int, field: FieldDescriptor | None) -> tuple[Part, int]:
         if tag.wire_type == VARINT:
             after = self._varint(tag.end, end)[1]
         else:
@@ -114,7 +114,7 @@ class _Reader:
                 raise _Broken("A number is cut short.")
         name, kind, note = _named(tag, field)
         value = self._say(tag.end, after, kind, tag.wire_type, field)
-        return Part(Layer.MESSAGE, name, value, note, parts=(head, self._leaf(tag.end, after, "value", value)))
+        return Part(Layer.MESSAGE, name, value, note, parts=(head, self._leaf(tag.end, after, "value", value))), after
 
     def _say(self, at: int, end: int, kind: int | None, wire_type: int, field: FieldDescriptor | None) -> str:
         scalar = SCALARS.get(kind or 0)
@@ -126,22 +126,26 @@ class _Reader:
             return f"{known.name} ({known.number})" if known is not None else f"{_signed(number, 64)}"
         return scalar.say(number)
 
-    def _delimited(self, head: Part, tag: _Tag, end: int, field: FieldDescriptor | None, depth: int) -> Part:
+    def _delimited(
+        self, head: Part, tag: _Tag, end: int, field: FieldDescriptor | None, depth: int
+    ) -> tuple[Part, int]:
         length, start = self._varint(tag.end, end)
-        if start + length > end:
-            raise _Broken(f"Field {tag.number} has {count(length, 'byte')}; only {end - start:,} are there.")
         stop = start + length
-        leaves = (head, self._leaf(tag.end, start, "length", f"{length:,}"))
+        if stop > end:
+            raise _Broken(f"Field {tag.number} has {count(length, 'byte')}; only {end - start:,} are there.")
         name, kind, note = _named(tag, field)
         nested = field.message_type if field is not None and kind == FieldDescriptor.TYPE_MESSAGE else None
+        inner: Iterable[Part]
         if nested is not None:
-            parts = tuple(self._nested(start, stop, nested, depth))
-            return Part(Layer.MESSAGE, name, nested.name, note, parts=(*leaves, *parts))
-        if kind is None:
-            parts, value, guess = self._guess(start, stop, depth)
-            return Part(Layer.MESSAGE, name, value, f"{note}; {guess}", parts=(*leaves, *parts))
-        value = self._say_bytes(start, stop, kind, field)
-        return Part(Layer.MESSAGE, name, value, note, parts=(*leaves, *self._rest(start, stop, value)))
+            value, inner = nested.name, self._nested(start, stop, nested, depth)
+        elif kind is None:
+            inner, value, guess = self._guess(start, stop, depth)
+            note = f"{note}; {guess}"
+        else:
+            value = self._say_bytes(start, stop, kind, field)
+            inner = self._rest(start, stop, value)
+        size = self._leaf(tag.end, start, "length", f"{length:,}")
+        return Part(Layer.MESSAGE, name, value, note, parts=(head, size, *inner)), stop
 
     def _say_bytes(self, start: int, stop: int, kind: int, field: FieldDescriptor | None) -> str:
         data = self._data[start:stop]
@@ -170,19 +174,18 @@ class _Reader:
         else:
             yield from self.message(start, stop, kind, depth + 1)
 
-    def _group(self, head: Part, tag: _Tag, end: int, depth: int) -> Part:
+    def _group(self, head: Part, tag: _Tag, end: int, depth: int) -> tuple[Part, int]:
         """Fields between two tags: proto2's old way, which nobody should use."""
         if depth >= MAX_DEPTH:
             raise _Broken(f"More than {MAX_DEPTH} groups in each other.")
-        parts = [head]
-        at = tag.end
+        parts, at = [head], tag.end
         while True:
             key, after = self._varint(at, end)
             if key & 7 == EGROUP and key >> 3 == tag.number:
                 parts.append(self._leaf(at, after, "tag", f"field {tag.number}, end of the group"))
-                return Part(Layer.MESSAGE, f"field {tag.number}", "group", parts=tuple(parts))
-            parts.append(self._field(at, end, None, depth + 1))
-            at += parts[-1].size
+                return Part(Layer.MESSAGE, f"field {tag.number}", "group", parts=tuple(parts)), after
+            part, at = self._field(at, end, None, depth + 1)
+            parts.append(part)
 
     def _guess(self, start: int, stop: int, depth: int) -> tuple[tuple[Part, ...], str, str]:
         """What a field of unknown type may be: text, or a message, or just bytes."""
@@ -202,12 +205,12 @@ class _Reader:
         parts: list[Part] = []
         if depth >= MAX_DEPTH:
             return None
-        while start < stop:
-            try:
-                parts.append(self._field(start, stop, None, depth + 1))
-            except _Broken:
-                return None
-            start += parts[-1].size
+        try:
+            while start < stop:
+                part, start = self._field(start, stop, None, depth + 1)
+                parts.append(part)
+        except _Broken:
+            return None
         return tuple(parts)
 
     def _rest(self, start: int, stop: int, value: str) -> Iterator[Part]:

@@ -137,13 +137,15 @@ class Stretch:
         return Part(layer, name, value, note, self.data[start:end], places, self._is_unpacked, is_carried)
 
     def _places_of(self, start: int, end: int) -> Places:
-        first = max(bisect.bisect_right(self._offsets, start) - 1, 0)
+        if start >= end:
+            return ()
+        index = bisect.bisect_right(self._offsets, start) - 1
         found = []
-        for (begin, stop), offset in zip(self._places[first:], self._offsets[first:]):
-            if offset >= end:
-                break
+        while index < len(self._places) and self._offsets[index] < end:
+            (begin, stop), offset = self._places[index], self._offsets[index]
             found.append((begin + max(start - offset, 0), min(stop, begin + end - offset)))
-        return tuple(place for place in found if place[0] < place[1])
+            index += 1
+        return tuple(found)
 
 
 def not_understood(stretch: Stretch, start: int, reason: str, end: int | None = None) -> Part:
