@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import PuremuxError
 from .decoder import Decoder
-from .methods import Methods, read_descriptors
+from .methods import Methods
 from .parts import Layer
 from .proxy import Proxy
 from .records import Frame, Message, Piece, Record, leaves
 from .session import SessionWriter
-from .sources import Recording, read_raw
+from .sources import Recording, read_descriptors, read_raw
 from .text import Printer
 from .words import count
 

@@ -6,17 +6,13 @@ Floor 5, wire: imports records, and the services of puremux.proto.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, FileDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError
 
 from ..proto import health_pb2, metrics_service_pb2, trace_service_pb2
 from .records import CLIENT
 
-__all__ = ["Methods", "read_descriptors"]
+__all__ = ["Methods"]
 
 OURS = (trace_service_pb2.DESCRIPTOR, metrics_service_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR)
 
@@ -42,19 +38,3 @@ class Methods:
         if types is None:
             return None
         return types[0] if sender == CLIENT else types[1]
-
-
-def read_descriptors(path: Path) -> list[FileDescriptor]:
-    """Read a file that ``protoc --include_imports --descriptor_set_out=FILE`` has written.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no set of descriptors, or one without the files that it imports.
-    """
-    pool = DescriptorPool()
-    try:
-        files = FileDescriptorSet.FromString(path.read_bytes()).file
-        # protoc writes each file behind those that it imports.
-        return [pool.AddSerializedFile(file.SerializeToString()) for file in files]
-    except (DecodeError, TypeError) as error:  # TypeError: protobuf's word for a file that lacks an import
-        raise ValueError(f"{path} has no descriptors that protoc --include_imports wrote: {error}") from None

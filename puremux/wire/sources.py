@@ -1,6 +1,6 @@
-"""Where bytes come from: a session, a capture, or a file with what one end sent.
+"""Files that are read: a session, a capture, or what one end sent; and types of messages.
 
-Floor 5, wire: imports capture, tcp, session and records.
+Floor 5, wire: imports capture, tcp, session and records; protobuf's descriptors.
 """
 
 from __future__ import annotations
@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+
 from .capture import Packets, is_capture
 from .records import CLIENT, SERVER, Connection, Piece
 from .session import read_session
 from .tcp import pieces_of
 
-__all__ = ["Recording", "read_raw"]
+__all__ = ["Recording", "read_descriptors", "read_raw"]
 
 CHUNK = 64 * 1024  # bytes of a raw file that are read at once
 
@@ -60,3 +65,19 @@ def read_raw(client: Path | None, server: Path | None) -> Iterator[Piece]:
             with path.open("rb") as file:
                 while data := file.read(CHUNK):
                     yield Piece(connection, 0.0, sender, data)
+
+
+def read_descriptors(path: Path) -> list[FileDescriptor]:
+    """Read a file that ``protoc --include_imports --descriptor_set_out=FILE`` has written.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no set of descriptors, or one without the files that it imports.
+    """
+    pool = DescriptorPool()
+    try:
+        files = FileDescriptorSet.FromString(path.read_bytes()).file
+        # protoc writes each file behind those that it imports.
+        return [pool.AddSerializedFile(file.SerializeToString()) for file in files]
+    except (DecodeError, TypeError) as error:  # TypeError: protobuf's word for a file that lacks an import
+        raise ValueError(f"{path} has no descriptors that protoc --include_imports wrote: {error}") from None
