@@ -156,6 +156,9 @@ class Server:
 
     def accepted(self, sock: socket.socket, peer: str) -> None:
         """Serve a new client."""
+        if self._closed:
+            sock.close()
+            return
         if len(self._clients) + self._handshakes >= self.limits.max_connections:
             self._turn_away(sock)
             return

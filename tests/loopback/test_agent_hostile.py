@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import sys
 import threading
@@ -19,6 +20,8 @@ from tests.unit.agent_messages import metric, metrics_request, node, span, spans
 
 from ..programs import LIMIT, PUREMUX, Running
 from .raw_client import RawClient, request
+
+logger = logging.getLogger(__name__)
 
 MIB = 2**20
 TRACES = trace_service_pb2.TRACE_SERVICE_EXPORT_PATH
@@ -120,8 +123,11 @@ def test_hostile_clients_harm_neither_the_agent_nor_the_others() -> None:
             for thread in threads:
                 thread.join(2 * LIMIT)
         assert not any(thread.is_alive() for thread in threads)
-        assert max(took) < 15.0, took
-        assert memory(agent.pid, "VmHWM") - before < 300 * MIB
+        growth = (memory(agent.pid, "VmHWM") - before) / MIB
+        seconds = ", ".join(f"{each:.1f}" for each in took)
+        logger.info("confirmed after %s s; the agent grew by %.0f MiB at the most", seconds, growth)
+        assert max(took) < 15.0
+        assert growth < 300
         agent.terminate()
         assert agent.finish(2 * LIMIT) == 0
         assert "Traceback" not in agent.output

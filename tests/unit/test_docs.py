@@ -124,3 +124,27 @@ def entries() -> Iterator[Any]:
 @pytest.mark.parametrize("member", list(entries()))
 def test_an_entry_of_the_reference_names_where_it_comes_from(member: Any) -> None:
     assert SOURCE.search(inspect.getdoc(member) or "")
+
+
+def test_the_agents_page_has_every_option_and_every_figure() -> None:
+    import argparse
+
+    from puremux.agent.intake import MetricsIntake
+    from puremux.agent.options import add_options
+    from puremux.agent.own import own_metrics
+    from puremux.agent.store import Store
+    from puremux.agent.views import AgentView, ForwardView, ServerView
+
+    from .agent_messages import metric, metrics_request, node
+
+    page = (ROOT / "docs" / "reference" / "agent.md").read_text(encoding="utf-8")
+    parser = argparse.ArgumentParser(add_help=False)
+    add_options(parser)
+    options = [option for action in parser._actions for option in action.option_strings]
+    assert [option for option in options if f"`{option}" not in page] == []
+    store = Store()
+    MetricsIntake(store).receive(metrics_request(metric(), node=node()))
+    counts = {"waiting": 0, "unconfirmed": 0, "confirmed": 0, "replayed": 0, "dropped": {"a reason": 1}}
+    view = AgentView(store.totals(), ServerView(0, {}, {}), ForwardView("next", "ready", None, counts, counts))
+    names = {sample.name for family in own_metrics(view) for sample in family.samples}
+    assert sorted(name for name in names if f"`{name}`" not in page and not name.startswith("process_")) == []
