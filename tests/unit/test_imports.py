@@ -27,7 +27,7 @@ def in_package(path: Path) -> str:
 def run(program: str) -> str:
     """What a program prints in an interpreter of its own."""
     command = [sys.executable, "-W", "error", "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=True).stdout
 
 
 # What `import puremux` gives.
@@ -88,6 +88,7 @@ def test_what_needs_no_socket_is_imported_where_there_is_none(module: str) -> No
     assert run(f"import sys; sys.modules.update(dict.fromkeys({absent})); import {module}; print('ok')") == "ok\n"
 
 
+@pytest.mark.timeout(240)  # more than a hundred imports, fifteen seconds on a machine with nothing else to do
 def test_importing_a_module_first_makes_no_circle() -> None:
     """Each module can be the first one that a program imports."""
     modules = [".".join(("puremux", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in WRITTEN]
