@@ -1,8 +1,8 @@
 """Where the CPU time of a span goes, layer by layer: ``python -m bench.profile_path [--spans N] [--profile]``.
 
-Each row runs the exporter's own code as far as it names, on the bench's spans, and takes off what the row above took.
-What a peer does, in the rows that need one, is not counted.  The last row is a whole exporter at a Collector that
-discards, measured as ``make bench`` does it.  ``--profile`` adds what cProfile says of that exporter's thread.
+Each row runs one layer of the exporter by itself, on what the layer before it made of the bench's spans; what a peer
+does is not counted.  The last row is a whole exporter at a Collector that discards, measured as ``make bench`` does it.
+Figures are the least of a few runs.  ``--profile`` adds what cProfile says of that exporter's thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from puremux import Exporter
 from puremux.exporter.queue import HandOver
 from puremux.exporter.spans import SpanEncoder
 from puremux.protocol.connection import Connection
-from puremux.protocol.framing import frame_message
+from puremux.protocol.events import MessageReceived
 from puremux.protocol.metadata import request_headers
 from tests.interop.harness.collector import Collector
 from tests.interop.harness.process import ROOT
@@ -33,55 +33,62 @@ from tests.interop.harness.process import ROOT
 CLIENTS = ROOT / "bench" / "clients"
 BUNDLE = 300  # the exporter's bundle_count
 BATCH = 500  # spans that the application hands over at once
-REPEATS = 5  # of which the least is taken: nothing but noise makes code slower
+REPEATS = 7  # of which the least is taken: nothing but noise makes code slower
 SHOWN = 25  # lines of cProfile's table
 
 READER = "import socket, sys; s = socket.socket(fileno=int(sys.argv[1]))\nwhile s.recv(1 << 20): pass"
 
-Spans = list[Any]
-Step = Callable[[Spans], None]
+
+class Stopwatch:
+    """CPU time of this thread, while it runs."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._begin = time.thread_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.thread_time() - self._begin
 
 
-def handing_over(spans: Spans) -> None:
-    """The queue between the application's threads and the exporter's."""
-    for _ in taken(spans):
-        pass
+def handing_over(spans: list[Any], watch: Stopwatch) -> list[list[Any]]:
+    """The queue between the application's threads and the exporter's: bundles."""
+    queue: HandOver[Any] = HandOver(len(spans))
+    batches = [spans[begin : begin + BATCH] for begin in range(0, len(spans), BATCH)]
+    with watch:
+        for batch in batches:
+            queue.put(batch)
+        return [queue.take(BUNDLE) for _ in range(0, len(spans), BUNDLE)]
 
 
-def taken(spans: Spans) -> Any:
-    """Bundles as the exporter's thread gets them."""
-    queue: HandOver[Any] = HandOver(20_000)
-    for begin in range(0, len(spans), BATCH):
-        queue.put(spans[begin : begin + BATCH])
-        while len(queue) >= BUNDLE:
-            yield queue.take(BUNDLE)
-
-
-def encoding(spans: Spans) -> None:
-    """The direct encoder."""
+def encoding(bundles: list[list[Any]], watch: Stopwatch) -> list[list[bytes]]:
+    """The direct encoder: fields."""
     field = SpanEncoder().field
-    for bundle in taken(spans):
-        for span in bundle:
-            field(span)
+    with watch:
+        return [[field(span) for span in bundle] for bundle in bundles]
 
 
-def joined(spans: Spans) -> Any:
-    """Payloads of messages."""
-    field = SpanEncoder().field
-    for bundle in taken(spans):
-        yield b"".join([field(span) for span in bundle])
+def joining(bundles: list[list[bytes]], watch: Stopwatch) -> list[bytes]:
+    """One join a batch: payloads."""
+    with watch:
+        return [b"".join(fields) for fields in bundles]
 
 
-def joining(spans: Spans) -> None:
-    """One join a batch."""
-    for _ in joined(spans):
-        pass
-
-
-def framing(spans: Spans) -> None:
-    """gRPC's five bytes before each message."""
-    for payload in joined(spans):
-        frame_message(payload)
+def http2(payloads: list[bytes], watch: Stopwatch) -> list[bytes]:
+    """gRPC's framing, DATA frames, flow control, the peer's WINDOW_UPDATE frames: bytes for the socket."""
+    pair = Pair()
+    written = []
+    for payload in payloads:
+        with watch:
+            pair.client.send_message(pair.stream_id, payload)
+            pair.client.take_events()
+            written.append(pair.client.data_to_send())
+        answer = pair.answer(written[-1])
+        if answer:
+            with watch:
+                pair.client.receive_data(answer, time.monotonic())
+    return written
 
 
 class Pair:
@@ -89,88 +96,53 @@ class Pair:
 
     def __init__(self) -> None:
         self.client = Connection(client_side=True)
-        self.server = Connection(client_side=False)
+        self._server = Connection(client_side=False)
         self.client.initiate()
-        self.server.initiate()
-        self.exchange()
-        headers = request_headers("/a.B/C", authority="localhost", scheme="http")
-        self.stream_id = self.client.open(headers)
-        self.peer_seconds = 0.0
+        self._server.initiate()
+        self.client.receive_data(self.answer(self.client.data_to_send()), 0.0)
+        self.stream_id = self.client.open(request_headers("/a.B/C", authority="localhost", scheme="http"))
 
-    def exchange(self) -> None:
-        """Let each side have what the other one has to say."""
-        moved = True
-        while moved:
-            moved = self.carry(self.client, self.server) or self.carry(self.server, self.client)
-
-    def carry(self, source: Connection, target: Connection) -> bool:
-        """Move bytes one way."""
-        data = source.data_to_send()
-        if data:
-            target.receive_data(data, time.monotonic())
-            for event in source.take_events():
-                del event
-        return bool(data)
-
-    def send(self, payload: bytes) -> bytes:
-        """A message's way through the client's HTTP/2; the server's part is timed apart."""
-        self.client.send_message(self.stream_id, payload)
-        self.client.take_events()
-        data = self.client.data_to_send()
-        begin = time.thread_time()
-        for event in self.server.receive_data(data, time.monotonic()):
-            if type(event).__name__ == "MessageReceived":
-                self.server.message_taken(self.stream_id)
-        answer = self.server.data_to_send()
-        self.peer_seconds += time.thread_time() - begin
-        if answer:
-            self.client.receive_data(answer, time.monotonic())
-        return data
+    def answer(self, data: bytes) -> bytes:
+        """What the server has to say to these bytes."""
+        for event in self._server.receive_data(data, time.monotonic()):
+            if isinstance(event, MessageReceived):
+                self._server.message_taken(self.stream_id)
+        return self._server.data_to_send()
 
 
-def http2(spans: Spans) -> float:
-    """DATA frames, flow control, and the peer's WINDOW_UPDATE frames."""
-    pair = Pair()
-    for payload in joined(spans):
-        pair.send(payload)
-    return pair.peer_seconds
-
-
-def writing(spans: Spans) -> float:
-    """The system calls: a socket to another process on this machine."""
-    pair = Pair()
+def writing(pieces: list[bytes], watch: Stopwatch) -> None:
+    """The system calls, to another process on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         sender = socket.create_connection(listener.getsockname())
         receiver, _ = listener.accept()
     command = [sys.executable, "-c", READER, str(receiver.fileno())]
-    with subprocess.Popen(command, pass_fds=[receiver.fileno()]) as reader, sender:
-        receiver.close()
-        for payload in joined(spans):
-            sender.sendall(pair.send(payload))
-        sender.close()
-        reader.wait()
-    return pair.peer_seconds
+    with subprocess.Popen(command, pass_fds=[receiver.fileno()]), receiver, sender:
+        for piece in pieces:
+            with watch:
+                sender.sendall(piece)
 
 
-ROWS: list[tuple[str, Callable[[Spans], float | None]]] = [
+Layer = Callable[[Any, Stopwatch], Any]
+
+LAYERS: list[tuple[str, Layer]] = [
     ("handing over: the queue", handing_over),
     ("the direct encoder", encoding),
     ("joining a batch", joining),
-    ("gRPC's framing", framing),
-    ("HTTP/2: h2, flow control, our bookkeeping", http2),
+    ("HTTP/2: framing, h2, flow control", http2),
     ("system calls", writing),
 ]
 
 
-def least(step: Callable[[Spans], float | None], spans: Spans) -> float:
-    """Microseconds a span, of the best of a few runs."""
+def least(layer: Layer, work: Any) -> tuple[float, Any]:
+    """CPU seconds of a layer, in the best of a few runs, and what it makes of its work."""
     figures = []
+    made = None
     for _ in range(REPEATS):
         gc.collect()
-        begin = time.thread_time()
-        not_ours = step(spans) or 0.0
-        figures.append((time.thread_time() - begin - not_ours) / len(spans) * 1e6)
-    return min(figures)
+        watch = Stopwatch()
+        made = layer(work, watch)
+        figures.append(watch.seconds)
+    return min(figures), made
 
 
 def whole(address: str, spans: int) -> float:
@@ -184,7 +156,7 @@ def whole(address: str, spans: int) -> float:
     return min(figures)
 
 
-def profiled(address: str, spans: Spans) -> None:
+def profiled(address: str, spans: list[Any]) -> None:
     """What cProfile says of the exporter's thread; it makes everything slower, calls of Python functions most."""
     exporter = Exporter(address, service_name="bench", queue_size=len(spans) + 1)
     exporter.flush()
@@ -207,15 +179,16 @@ def main() -> None:
 
     spans = ready(asked.spans)
     print("| layer | µs a span |\n|---|--:|")
-    before = 0.0
-    for title, step in ROWS:
-        total = least(step, spans)
-        print(f"| {title} | {total - before:.2f} |", flush=True)
-        before = total
+    work: Any = spans
+    total = 0.0
+    for title, layer in LAYERS:
+        seconds, work = least(layer, work)
+        total += seconds / len(spans) * 1e6
+        print(f"| {title} | {seconds / len(spans) * 1e6:.2f} |", flush=True)
     with tempfile.TemporaryDirectory() as folder, Collector("sink", Path(folder)) as collector:
-        total = whole(collector.address, 3 * asked.spans)
-        print(f"| the rest: threads, locks, proofs, garbage collection | {total - before:.2f} |")
-        print(f"| **a whole exporter** | **{total:.2f}** |")
+        everything = whole(collector.address, 3 * asked.spans)
+        print(f"| the rest: threads, locks, proofs, garbage collection | {everything - total:.2f} |")
+        print(f"| **a whole exporter** | **{everything:.2f}** |")
         if asked.profile:
             profiled(collector.address, spans)
 

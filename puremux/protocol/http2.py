@@ -8,11 +8,12 @@ Spec: RFC 9113 §4.3 (header blocks), §5.1.2 (concurrency), §6.5 (SETTINGS), �
 from __future__ import annotations
 
 import itertools
+import struct
 from collections.abc import Iterable
 from typing import Any
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.events import Event
 from h2.exceptions import FlowControlError, ProtocolError, StreamClosedError, StreamIDTooLowError
@@ -31,6 +32,10 @@ __all__ = ["FIRST_WINDOW", "Http2", "Malformed"]
 KNOWN_SETTINGS = frozenset(int(code) for code in SettingCodes)
 MAX_ENCODER_TABLE = 4_096  # a peer may offer a header table of 4 GiB; ours stays small
 DECODED_HEADERS = 16  # times the announced limit: what is above the limit can be blamed on one call, up to here
+
+DATA_HEADER = struct.Struct(">HBBBI")  # length in two parts, type, flags, stream (RFC 9113 §4.1)
+MAY_SEND_DATA = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)  # RFC 9113 §5.1
+OPEN = (ConnectionState.CLIENT_OPEN, ConnectionState.SERVER_OPEN)
 
 FIRST_WINDOW = 65_535  # of every stream, and of every connection (RFC 9113 §6.9.2)
 MAX_DEBUG = 256  # bytes of explanation in a GOAWAY
@@ -109,6 +114,28 @@ class Http2(H2Connection):
         if len(self.streams) >= self._sweep_at:
             _ = super().open_outbound_streams
             self._sweep_at = max(128, 2 * len(self.streams))
+
+    def send_data(
+        self, stream_id: int, data: bytes | memoryview, end_stream: bool = False, pad_length: Any = None
+    ) -> None:
+        """Send a DATA frame.  The usual one is written here, copied once; h2 copies it five times on its way out."""
+        stream = self.streams.get(stream_id)
+        size = len(data)
+        if (
+            end_stream
+            or pad_length is not None
+            or stream is None
+            or stream.state_machine.state not in MAY_SEND_DATA
+            or self.state_machine.state not in OPEN
+            or size > min(self.outbound_flow_control_window, stream.outbound_flow_control_window)
+            or size > self.max_outbound_frame_size
+        ):
+            super().send_data(stream_id, data, end_stream, pad_length)
+            return
+        self._data_to_send += DATA_HEADER.pack(size >> 8, size & 0xFF, 0, 0, stream_id)
+        self._data_to_send += data
+        self.outbound_flow_control_window -= size
+        stream.outbound_flow_control_window -= size
 
     def data_to_send(self, amount: int | None = None) -> bytes:
         """Take the bytes that are to be written to the peer."""

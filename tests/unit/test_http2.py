@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 import time
+from typing import Callable
 
 import pytest
 from h2.connection import H2Connection
+from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes
 from hpack import Decoder, NeverIndexedHeaderTuple
 from hyperframe.frame import GoAwayFrame, PingFrame, SettingsFrame
@@ -130,3 +132,42 @@ def test_opening_a_stream_does_not_walk_over_all_others() -> None:
         for stream_id in range(1, 2_001, 2):
             http2.send_headers(stream_id, HEADERS)
     assert seconds_to_open(ours) < seconds_to_open(plain) / 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 16_384])
+@pytest.mark.parametrize("view", [bytes, memoryview])
+def test_data_frames_are_those_of_h2(size: int, view: Callable[[bytes], bytes | memoryview]) -> None:
+    ours, theirs = client(), client()
+    payload = bytes(range(256)) * 64
+    for http2, send in ((ours, Http2.send_data), (theirs, H2Connection.send_data)):
+        http2.send_headers(1, HEADERS)
+        send(http2, 1, view(payload[:size]))
+        http2.ping(b"12345678")
+        send(http2, 1, view(payload[:3]), end_stream=True)
+    assert ours.data_to_send() == theirs.data_to_send()
+    assert ours.outbound_flow_control_window == theirs.outbound_flow_control_window == 65_535 - size - 3
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda http2: http2.end_stream(1), id="half-closed"),
+        pytest.param(lambda http2: http2.reset_stream(1), id="reset"),
+        pytest.param(lambda http2: http2.close_connection(), id="connection closed"),
+        pytest.param(lambda http2: [http2.send_data(1, bytes(16_384)) for _ in range(3)], id="window used up"),
+        pytest.param(lambda http2: http2.streams.pop(1), id="forgotten"),
+    ],
+)
+def test_data_that_h2_refuses_is_refused(spoil: Callable[[Http2], object]) -> None:
+    http2 = client()
+    http2.send_headers(1, HEADERS)
+    spoil(http2)
+    with pytest.raises(ProtocolError):
+        http2.send_data(1, bytes(16_384))
+
+
+def test_data_larger_than_a_frame_is_refused() -> None:
+    http2 = client()
+    http2.send_headers(1, HEADERS)
+    with pytest.raises(FrameTooLargeError):
+        http2.send_data(1, bytes(16_385))
