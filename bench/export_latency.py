@@ -7,58 +7,21 @@ measuring itself takes is measured in the same way, and not taken off.
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable
 
+from bench.clients.measure import apart, in_a_row, nothing, percentiles
 from bench.restart import Embedded
 from puremux.exporter import Exporter
 from tests.interop.harness.process import ROOT
 from tests.loopback.test_exporter import span
 
-CALLS = 5_000
-ROW = 1_000  # calls in a row, before the thread in the background has its turn
-
 HEAD = """\
 | agent | in a row: p50 | p99 | p99.9 | apart: p50 | p99 | p99.9 | measuring, in a row | apart | stop() took |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"""
-
-
-def nothing(spans: list[Any]) -> None:
-    """What the measuring is measured with."""
-
-
-def in_a_row(call: Callable[[list[Any]], None], spans: list[Any]) -> list[int]:
-    """Nanoseconds of each of many calls, a thousand without a break."""
-    took = []
-    for number in range(CALLS):
-        if number % ROW == 0:
-            time.sleep(0.05)
-        begin = time.perf_counter_ns()
-        call(spans)
-        took.append(time.perf_counter_ns() - begin)
-    return took
-
-
-def apart(call: Callable[[list[Any]], None], spans: list[Any]) -> list[int]:
-    """Nanoseconds of each of many calls, half a millisecond apart."""
-    took = []
-    for _ in range(CALLS):
-        begin = time.perf_counter_ns()
-        call(spans)
-        took.append(time.perf_counter_ns() - begin)
-        time.sleep(0.0005)
-    return took
-
-
-def percentiles(took: list[int], *permilles: int) -> list[str]:
-    """Of nanoseconds, in microseconds."""
-    cuts = statistics.quantiles(took, n=1000)
-    return [f"{cuts[permille - 1] / 1000:.1f} µs" for permille in permilles]
 
 
 def one(address: str) -> None:
@@ -66,11 +29,11 @@ def one(address: str) -> None:
     exporter = Exporter(address)
     ended = [span()]
     time.sleep(0.5)
-    cells = [cell for way in (in_a_row, apart) for cell in percentiles(way(exporter.export, ended), 500, 990, 999)]
-    cells += [cell for way in (in_a_row, apart) for cell in percentiles(way(nothing, ended), 500)]
+    figures = [each for way in (in_a_row, apart) for each in percentiles(way(exporter.export, ended), 500, 990, 999)]
+    figures += [each for way in (in_a_row, apart) for each in percentiles(way(nothing, ended), 500)]
     began = time.monotonic()
     exporter.stop()
-    print(f"{' | '.join(cells)} | {time.monotonic() - began:.1f} s |", flush=True)
+    print(f"{' | '.join(f'{each:.1f} µs' for each in figures)} | {time.monotonic() - began:.1f} s |", flush=True)
 
 
 def main() -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import statistics
 import time
 from typing import Any, Callable
 
 BATCH = 500
+CALLS = 5_000  # that are timed one by one
+ROW = 1_000  # of them without a break, before the library's own threads have their turn
 
 
 def options() -> argparse.Namespace:
@@ -61,3 +64,36 @@ def attributes(i: int, count: int) -> list[tuple[str, Any]]:
     ]
     more = [(f"key{number}", f"value {number}") for number in range(count - len(usual))]
     return [*usual, *more][:count]
+
+
+def in_a_row(call: Callable[[Any], object], argument: Any) -> list[int]:
+    """Nanoseconds of each of many calls, a thousand without a break: the processor's caches hold all they need."""
+    took = []
+    for number in range(CALLS):
+        if number % ROW == 0:
+            time.sleep(0.05)
+        begin = time.perf_counter_ns()
+        call(argument)
+        took.append(time.perf_counter_ns() - begin)
+    return took
+
+
+def apart(call: Callable[[Any], object], argument: Any) -> list[int]:
+    """Nanoseconds of each of many calls, half a millisecond apart: the caches hold little of what they need."""
+    took = []
+    for _ in range(CALLS):
+        begin = time.perf_counter_ns()
+        call(argument)
+        took.append(time.perf_counter_ns() - begin)
+        time.sleep(0.0005)
+    return took
+
+
+def nothing(argument: Any) -> None:
+    """What the timing is timed with."""
+
+
+def percentiles(took: list[int], *permilles: int) -> list[float]:
+    """Of nanoseconds, in microseconds."""
+    cuts = statistics.quantiles(took, n=1000)
+    return [cuts[permille - 1] / 1000 for permille in permilles]

@@ -30,9 +30,13 @@ def start(library: str, address: str) -> object:
 
 def main() -> None:
     library, address = sys.argv[1:]
-    memory, begin = resident_mib(), time.perf_counter()
+    memory, begin, cpu = resident_mib(), time.perf_counter(), time.process_time()
     exporter = start(library, address)
-    record = {"start_s": time.perf_counter() - begin, "start_mib": resident_mib() - memory}
+    record = {
+        "start_s": time.perf_counter() - begin,
+        "start_cpu_s": time.process_time() - cpu,
+        "start_mib": resident_mib() - memory,
+    }
     print(json.dumps(record), flush=True)
     stop = getattr(exporter, "stop", None) or getattr(exporter, "shutdown", None)
     if stop is not None:
