@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import functools
 import os
-import ssl
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from ._version import __version__
 from .balancer import Balancer, PickFirst, RoundRobin, Target
@@ -39,8 +38,10 @@ from .transport.driver import Driver
 from .transport.proxy import proxy_for
 from .transport.resolve import resolve
 from .transport.tap import CarefulTap, Tap
-from .transport.tls import client_context
 from .transport.wait import Clock
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Channel"]
 
@@ -437,7 +438,7 @@ class _PeerOptions:
         plaintext = self.insecure if self.insecure is not None else self.tls is None and is_local
         if plaintext and self.tls is not None:
             raise ValueError("insecure=True means plaintext, which leaves no use for tls=")
-        context = None if plaintext else client_context(self.tls)
+        context = None if plaintext else _client_context(self.tls)
         server_name = parse_address(self.authority).host if self.authority else None
         peer = Peer(
             name=str(address),
@@ -481,3 +482,9 @@ def _let_go(balancer: Balancer, driver: Driver, owns_driver: bool) -> None:
         driver.call_soon(balancer.close)
         if owns_driver:
             driver.call_soon(driver.close)
+
+
+def _client_context(tls: ssl.SSLContext | None) -> ssl.SSLContext:
+    from .transport.tls import client_context  # here, since most agents are asked without TLS, and ssl is large
+
+    return client_context(tls)

@@ -7,12 +7,11 @@ those of opencensus.trace's exporters, ``export_metrics`` those of opencensus.me
 
 from __future__ import annotations
 
-import ssl
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..channel import Channel
 from ..errors import Metadata
@@ -33,6 +32,9 @@ from .signals import Signal
 from .spans import SpanEncoder
 from .streams import Pace
 from .watching import Watcher
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Exporter"]
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConnectError, ProxyError, TransportError
 from .address import Address
 from .proxy import Proxy, tunnel
 from .resolve import Endpoint, resolve
-from .tls import handshake
 from .wait import Clock, Step, Wait, run_blocking
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Wait", "connect", "dial", "dial_endpoints", "run_blocking"]
 
@@ -85,6 +86,8 @@ def _secured(
 ) -> Step[socket.socket]:
     if tls is None:
         return sock
+    from .tls import handshake  # here, since most agents are asked without TLS, and ssl is large
+
     return (yield from handshake(sock, tls, server_name or address.host, str(address), until, clock))
 
 

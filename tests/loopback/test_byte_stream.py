@@ -12,7 +12,8 @@ from typing import Any, Callable
 import pytest
 
 from puremux.errors import TlsError, TransportError
-from puremux.transport.stream import TLS_WRITE_SIZE, ByteStream, TlsByteStream, byte_stream
+from puremux.transport.stream import ByteStream, byte_stream
+from puremux.transport.tls_stream import TLS_WRITE_SIZE, TlsByteStream
 
 Pair = tuple[ByteStream, ByteStream]
 

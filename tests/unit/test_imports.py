@@ -62,6 +62,14 @@ def test_import_puremux_is_cheap(heavy: str) -> None:
     assert run(f"import sys, puremux; print({heavy!r} in sys.modules)") == "False\n"
 
 
+@pytest.mark.parametrize(
+    "heavy", ["ssl", "asyncio", "email", "http", "importlib.metadata", "opencensus", "puremux.server"]
+)
+def test_a_started_exporter_loads_nothing_that_it_does_not_need(heavy: str) -> None:
+    program = "import sys, puremux; puremux.Exporter('127.0.0.1:1').start(); print({!r} in sys.modules)"
+    assert run(program.format(heavy)) == "False\n"
+
+
 @pytest.mark.parametrize("absent", ["grpc", "opencensus", "prometheus_client", "jinja2", "rich"])
 def test_the_base_runs_where_something_is_absent(absent: str) -> None:
     """Every public name can be had where an extra's library, or the library that is replaced, cannot be imported."""
