@@ -9,14 +9,20 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from google.protobuf.internal import api_implementation
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from opencensus.common import utils
 from opencensus.metrics.export import cumulative, gauge
 from opencensus.metrics.export.metric import Metric
+from opencensus.metrics.export.metric_descriptor import MetricDescriptor, MetricDescriptorType
+from opencensus.metrics.export.point import Point
+from opencensus.metrics.export.time_series import TimeSeries
+from opencensus.metrics.export.value import Bucket, BucketOptions, Explicit
 from opencensus.metrics.label_key import LabelKey
 from opencensus.metrics.label_value import LabelValue
 from opencensus.stats import aggregation, measure, metric_utils, view
@@ -121,12 +127,13 @@ def test_the_same_under_protobufs_python_implementation() -> None:
 def test_caches_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "CACHED_LABELS", 10)
     monkeypatch.setattr(metrics, "CACHED_BOUNDS", 3)
+    monkeypatch.setattr(metrics, "CACHED_COUNTS", 2)
     encoder = MetricEncoder()
     for number in range(1, 30):
         metric = viewed(LATENCY, aggregation.DistributionAggregation([number, 100.0]), series=number)
         assert encoder.encode(metric) == by_classes(metric)
     caches = [cache for cache in vars(encoder).values() if isinstance(cache, Cache)]
-    assert sorted(cache._size for cache in caches) == [3, 10]
+    assert sorted(cache._size for cache in caches) == [2, 3, 10]
     assert all(0 < len(cache) <= cache._size for cache in caches)
 
 
@@ -137,4 +144,42 @@ def test_times_are_written_anew_when_they_change() -> None:
         for series in metric.time_series:
             series._start_timestamp = datetime(2025, 1, day)
             series.points[0]._timestamp = f"2026-01-0{day}T00:00:00.000001Z"
+        assert encoder.encode(metric) == by_classes(metric)
+
+
+@given(st.lists(fuzz_metrics.metrics(), max_size=4))
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=50)
+def test_an_encoder_that_has_written_others_writes_what_a_fresh_one_writes(exported: list[Any]) -> None:
+    used = MetricEncoder()
+    for metric in [*exported, *reversed(exported)]:
+        assert written(used, metric) == written(MetricEncoder(), metric)
+
+
+def written(encoder: MetricEncoder, metric: Any) -> bytes | None:
+    """None for what is refused."""
+    try:
+        return encoder.encode(metric)
+    except ValueError:
+        return None
+
+
+@given(
+    st.lists(
+        st.lists(st.one_of(st.integers(0, 5), st.sampled_from([2**63 - 1, 2**63, -1, True, 1.0, 1.5, None]))),
+        max_size=5,
+    )
+)
+def test_buckets_of_opencensus_are_written_as_by_the_generated_classes(periods: list[list[Any]]) -> None:
+    encoder = MetricEncoder()
+    options = BucketOptions(Explicit([1, 2]))
+    keys = [LabelKey("client", "")]
+    descriptor = MetricDescriptor("m", "", "ms", MetricDescriptorType.CUMULATIVE_DISTRIBUTION, keys)
+    for counts in periods:
+        buckets = [Bucket(count) for count in counts]
+        distribution = SimpleNamespace(
+            count=1, sum=0.5, sum_of_squared_deviation=0, bucket_options=options, buckets=buckets
+        )
+        points = [Point(distribution, "2026-01-01T00:00:00.000001Z")]
+        series = TimeSeries([LabelValue("a")], points, "2026-01-01T00:00:00.000001Z")
+        metric = SimpleNamespace(descriptor=descriptor, time_series=[series])  # Metric looks at its points
         assert encoder.encode(metric) == by_classes(metric)
