@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from puremux import Exporter
+from puremux.exporter.metrics import MetricEncoder
 from puremux.exporter.queue import HandOver
 from puremux.exporter.spans import SpanEncoder
 from puremux.protocol.connection import Connection
@@ -34,6 +35,7 @@ CLIENTS = ROOT / "bench" / "clients"
 BUNDLE = 300  # the exporter's bundle_count
 BATCH = 500  # spans that the application hands over at once
 REPEATS = 7  # of which the least is taken: nothing but noise makes code slower
+SERIES = 10_000
 SHOWN = 25  # lines of cProfile's table
 
 READER = "import socket, sys; s = socket.socket(fileno=int(sys.argv[1]))\nwhile s.recv(1 << 20): pass"
@@ -145,6 +147,27 @@ def least(layer: Layer, work: Any) -> tuple[float, Any]:
     return min(figures), made
 
 
+def asides(spans: list[Any]) -> list[tuple[str, float]]:
+    """What else is worth to know of the encoders, in microseconds; not part of the sum."""
+    from puremux_series import metric
+
+    few = [spans[:20] * (len(spans) // 20)]
+    seconds, _ = least(encoding, few)
+    views = [metric(SERIES, period) for period in range(1, 5)]
+    of_views, _ = least(encoding_views, views)
+    return [
+        ("*(the encoder, on twenty spans again and again)*", seconds / len(few[0]) * 1e6),
+        ("*(a time series of a view of ten thousand)*", of_views / SERIES / len(views) * 1e6),
+    ]
+
+
+def encoding_views(views: list[Any], watch: Stopwatch) -> list[bytes]:
+    """The encoder of metrics, on a view that is exported again and again."""
+    field = MetricEncoder().field
+    with watch:
+        return [field(view) for view in views]
+
+
 def whole(address: str, spans: int) -> float:
     """Microseconds a span of a whole exporter, in a process of its own."""
     command = [sys.executable, str(CLIENTS / "puremux_ready.py"), "--address", address, "--spans", str(spans)]
@@ -185,6 +208,8 @@ def main() -> None:
         seconds, work = least(layer, work)
         total += seconds / len(spans) * 1e6
         print(f"| {title} | {seconds / len(spans) * 1e6:.2f} |", flush=True)
+    for title, seconds in asides(spans):
+        print(f"| {title} | {seconds:.2f} |", flush=True)
     with tempfile.TemporaryDirectory() as folder, Collector("sink", Path(folder)) as collector:
         everything = whole(collector.address, 3 * asked.spans)
         print(f"| the rest: threads, locks, proofs, garbage collection | {everything - total:.2f} |")
