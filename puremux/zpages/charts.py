@@ -121,10 +121,10 @@ def _bands(places: Sequence[float], states: Sequence[str], right: float) -> list
 
 def nice_ceiling(value: float) -> float:
     """The least of 1, 2, 5, 10, 20, ... that is no smaller."""
-    if not 0 < value < math.inf:
+    if not 1 < value < math.inf:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return max(1.0, next(power * step for step in (1, 2, 5, 10) if power * step >= value * 0.999999))
+    return next(power * step for step in (1, 2, 5, 10) if power * step >= value * 0.999999)
 
 
 def bars(

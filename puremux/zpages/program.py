@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
 
 from ..exporter import Exporter
@@ -50,11 +50,17 @@ class _Sent:
 
     def batch(self, signal: str, payload: bytes) -> None:
         """Take the spans or metrics of a batch."""
-        if signal == "spans":
-            self.book.add(list(spans_in(payload)))
-            return
+        try:
+            if signal == "spans":
+                self.book.add(list(spans_in(payload)))
+            else:
+                self._take_metrics(list(metrics_in(payload)))
+        except ValueError:  # of a ready-made request, with what no encoder of ours writes: it is sent, and not shown
+            pass
+
+    def _take_metrics(self, metrics: Iterable[tuple[str, bytes]]) -> None:
         with self._lock:
-            for name, metric in metrics_in(payload):
+            for name, metric in metrics:
                 self._metric_bytes += len(metric) - len(self._metrics.pop(name, b""))
                 self._metrics[name] = metric
             while self._metric_bytes > METRIC_BYTES or len(self._metrics) > MOST_METRICS:

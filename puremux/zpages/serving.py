@@ -85,6 +85,8 @@ def app(exporter: Exporter, *, hosts: Iterable[str] = (), bounds: Bounds | None 
     Args:
         exporter, bounds: as :func:`serve` takes them.
         hosts: names under which the pages may be asked for; ``"*"`` for all, where the server sees to that.
+    Returns:
+        The application; its ``close()`` lets go of the exporter.
     Raises:
         PuremuxError: jinja2 is not installed; the sentence says what to install.
     """

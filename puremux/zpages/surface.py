@@ -65,7 +65,7 @@ def spans_in(request: bytes) -> Iterator[Surface]:
         ValueError: this is none; what comes before the fault has been given.
     """
     try:
-        for field, begin, end in _fields(request, 0, len(request)):
+        for field, begin, end in _ranges(request, 0, len(request)):
             if field == SPANS:
                 yield _span(request[begin:end])
     except IndexError:
@@ -79,7 +79,7 @@ def metrics_in(request: bytes) -> Iterator[tuple[str, bytes]]:
         ValueError: as :func:`spans_in`.
     """
     try:
-        for field, begin, end in _fields(request, 0, len(request)):
+        for field, begin, end in _ranges(request, 0, len(request)):
             if field == METRICS:
                 yield _metric_name(request, begin, end), request[begin:end]
     except IndexError:
@@ -87,14 +87,14 @@ def metrics_in(request: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _metric_name(data: bytes, begin: int, end: int) -> str:
-    for field, at, until in _fields(data, begin, end):
+    for field, at, until in _ranges(data, begin, end):
         if field == DESCRIPTOR:
             return _text(data, (at, until), METRIC_NAME)
     return ""
 
 
 def _span(encoded: bytes) -> Surface:
-    found = {field: (begin, end) for field, begin, end in _fields(encoded, 0, len(encoded))}
+    found = {field: (begin, end) for field, begin, end in _ranges(encoded, 0, len(encoded))}
     at = found.get
     return Surface(
         _text(encoded, at(NAME, NOWHERE)),
@@ -110,7 +110,7 @@ def _span(encoded: bytes) -> Surface:
 
 def _text(data: bytes, place: tuple[int, int], wanted: int = TEXT) -> str:
     text = b""
-    for field, begin, end in _fields(data, *place):
+    for field, begin, end in _ranges(data, *place):
         if field == wanted:
             text = data[begin:end]
     return text.decode("utf-8", "replace")
@@ -128,6 +128,11 @@ def _numbers(data: bytes, place: tuple[int, int]) -> dict[int, int]:
         if end < 0:
             found[field] = value - (1 << 64) if value >> 63 else value
     return found
+
+
+def _ranges(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Field number, begin and end of each field with a length; what has none is no text and no message."""
+    return (found for found in _fields(data, at, end) if found[2] >= 0)
 
 
 def _fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -19,7 +19,9 @@ from puremux.zpages.views import Distribution, Summary, distribution_titles, vie
 # Charts
 
 
-@pytest.mark.parametrize("value, ceiling", [(0, 1), (1, 1), (3, 5), (11, 20), (500, 500), (501, 1000), (1e18, 1e18)])
+@pytest.mark.parametrize(
+    "value, ceiling", [(0, 1), (5e-324, 1), (1, 1), (3, 5), (11, 20), (500, 500), (501, 1000), (1e18, 1e18)]
+)
 def test_axes_end_at_round_numbers(value: float, ceiling: float) -> None:
     assert nice_ceiling(value) == ceiling
 

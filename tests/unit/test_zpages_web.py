@@ -346,6 +346,13 @@ def test_names_are_found_sorted_and_given_in_parts(pages: ZPages) -> None:
     assert ask(pages, "/debug/tracez?from=999999999999&sort=nonsense").status == 200
 
 
+def test_a_batch_that_cannot_be_read_is_left_out_and_the_next_one_is_shown(pages: ZPages) -> None:
+    for signal in ("spans", "metrics"):
+        pages.site._sent.batch(signal, b"\x0b\x0c")  # type: ignore[attr-defined]  # a group, which protobuf hands on
+    give(pages, span("after it"))
+    assert "after it" in ask(pages, "/debug/tracez").text
+
+
 def test_errors_are_pages_too(pages: ZPages) -> None:
     answered = ask(pages, "/debug/nothing")
     assert answered.headers["Content-Type"] == "text/html; charset=utf-8"
