@@ -402,11 +402,12 @@ class SpanEncoder:
     def _each(self, parts: Any, limit: int, write: Callable[[Any], bytes], what: str, written: list[bytes]) -> int:
         """Append the bytes of each part within the limit; return how many parts are missing."""
         held = getattr(parts, "_dq", parts)  # opencensus's BoundedList adds calls
-        dropped = getattr(parts, "dropped", 0)
-        if not held and not dropped:
+        has_dropped = getattr(parts, "dropped", False)
+        if not held and not has_dropped:
             return 0
         kept: Sequence[Any] = list(held) if held else []
-        if dropped or len(kept) > limit:
+        dropped = 0
+        if has_dropped or len(kept) > limit:
             kept, dropped = reading.newest(parts, limit)
         for part in kept:
             try:

@@ -197,3 +197,11 @@ def test_a_tuple_of_another_shape_is_no_span_data() -> None:
 def test_a_context_without_a_tracestate() -> None:
     span = traced(1)[0]._replace(context=SimpleNamespace(trace_id=SpanContext().trace_id))
     assert SpanEncoder().encode(span) == by_classes(span)
+
+
+@pytest.mark.parametrize("dropped", [None, "", (), 0.0, False])
+def test_a_count_of_dropped_parts_that_is_no_number_costs_no_other_part(dropped: Any) -> None:
+    links = fuzz_spans.Bounded([None, link.Link("0" * 31 + "1", "0" * 15 + "2")])
+    links.dropped = dropped
+    span = traced(1)[1]._replace(links=links)
+    assert SpanEncoder().encode(span) == by_classes(span)
