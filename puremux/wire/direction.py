@@ -1,6 +1,6 @@
 """One direction of a connection, decoded: frames, the header blocks in them, and the messages in these streams.
 
-Floor 5, wire: imports calls, frames, payloads, headers, messages, methods, parts and records.
+Floor 5, wire: imports calls, frames, payloads, blocks, messages, methods, parts and records.
 Spec: RFC 9113 §3.4, §4, §5.1; RFC 7541; gRPC PROTOCOL-HTTP2.md.
 """
 
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Callable
 
+from .blocks import BlockJoiner, ReadBlock
 from .calls import Calls, title_of
 from .frames import (
     CONTINUATION,
     DATA,
-    END_HEADERS,
     END_STREAM,
     HEAD,
     HEADERS,
@@ -29,17 +29,18 @@ from .frames import (
     FrameCutter,
     Head,
 )
-from .headers import BlockReader
-from .messages import PLACE, CutMessage, MessageCutter, Unclear, Unpacked, message_parts
+from .messages import CutMessage, MessageCutter, Unclear, Unpacked, message_parts
 from .methods import Methods
 from .parts import Layer, Part, Stretch, not_understood
 from .payloads import HEADER_TABLE_SIZE, Payload, read_payload
-from .records import CLIENT, Connection, Frame, HeaderBlock, Message, NotUnderstood, Preface, Record, Representation
+from .records import CLIENT, Connection, Frame, HeaderBlock, Message, NotUnderstood, Preface, Record
 from .words import count, printable
 
 __all__ = ["Bounds", "Direction"]
 
 KIB, MIB = 1024, 1024 * 1024
+
+BLOCKS = (HEADERS, PUSH_PROMISE, CONTINUATION)  # kinds of frames that carry a piece of a header block
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,6 @@ class Bounds:
     """Calls whose method is remembered."""
 
 
-@dataclass
-class _OpenBlock:
-    """A header block that goes on in CONTINUATION frames."""
-
-    head: Head
-    subject: int
-    """The stream that the headers are about."""
-
-    pieces: list[Stretch]
-    cost: int = 0
-
-
 class Direction:
     """What one end of a connection says.
 
@@ -102,14 +91,13 @@ class Direction:
         self._received = 0
         self._cutter: FrameCutter | None = None  # once the beginning was understood
         self._lost = ""
-        self._blocks = BlockReader()
-        self._open_block: _OpenBlock | None = None
+        self._blocks = BlockJoiner(bounds.block)
         self._messages: OrderedDict[int, MessageCutter] = OrderedDict()
         self._held = 0
 
     def allow_table_size(self, size: int) -> None:
-        """The other end takes a header table of this size.  Nobody knows when that was in force: none is taken back."""
-        self._blocks.max_table_size = max(size, self._blocks.max_table_size or 4_096)
+        """The other end takes a header table of this size."""
+        self._blocks.allow_table_size(size)
 
     def receive(self, data: bytes, time: float) -> Iterator[Record]:
         """Take bytes; yield what can be told now."""
@@ -143,7 +131,7 @@ class Direction:
             rest = self._cutter.rest()
             if len(rest):
                 yield self._unclear(rest, f"{reason} in the middle of a frame.")
-        yield from self._break_block(f"{reason} in the middle of a header block.")
+        yield from self._unclear_all(self._blocks.give_up(f"{reason} in the middle of a header block"))
         for stream_id in list(self._messages):
             yield from self._end_messages(stream_id, f"{reason} in the middle of a message.")
 
@@ -164,7 +152,7 @@ class Direction:
                 yield self._unclear(Stretch.at(0, data), self._lost)
                 return
             if self._sender == CLIENT or head.kind != SETTINGS or head.flags:
-                self._blocks.lost = "The connection's beginning was not recorded: the header table is not known."
+                self._blocks.lose("The connection's beginning was not recorded")
             yield from self._begin_frames(0)
 
     def _begin_frames(self, start: int) -> Iterator[Record]:
@@ -191,9 +179,8 @@ class Direction:
             payload.parts = [_as_body(part) for part in payload.parts]
             payload.carried = None
         yield self._frame(head, payload)
-        if self._open_block is not None and not self._continues(head):
-            yield from self._break_block(f"A {head.name} frame came before the end of the header block.")
-        if head.kind in (HEADERS, PUSH_PROMISE, CONTINUATION):
+        yield from self._unclear_all(self._blocks.interrupt(head))
+        if head.kind in BLOCKS:
             yield from self._headers(head, payload)
         elif head.kind == DATA:
             yield from self._data(head, payload)
@@ -220,78 +207,41 @@ class Direction:
     def _miss(self, head: Head) -> Iterator[Record]:
         """A frame is too large to be read: what depends on it is not known any more."""
         reason = f"A {head.name} frame before it was too large to be read"
-        if head.kind in (HEADERS, PUSH_PROMISE, CONTINUATION):
-            yield from self._break_block(f"{reason}.")
-            self._blocks.lost = f"{reason}: the header table is not known."
+        if head.kind in BLOCKS:
+            yield from self._unclear_all(self._blocks.give_up(reason))
+            self._blocks.lose(reason)
         elif head.kind == DATA:
             cutter = self._cutter_of(head.stream_id)
             self._held -= cutter.held
-            yield from self._unclear_all(head.stream_id, cutter.lose(f"{reason}."))
+            yield from self._unclear_all(cutter.lose(f"{reason}."), head.stream_id)
 
     # Header blocks
 
-    def _continues(self, head: Head) -> bool:
-        block = self._open_block
-        return block is not None and head.kind == CONTINUATION and head.stream_id == block.head.stream_id
-
     def _headers(self, head: Head, payload: Payload) -> Iterator[Record]:
-        if payload.carried is None:
-            yield from self._break_block("A frame of the header block is broken.")
-            self._blocks.lost = self._blocks.lost or "A header block before was broken: the header table is not known."
-            return
-        if head.kind != CONTINUATION:
-            self._open_block = _OpenBlock(head, payload.promised_id or head.stream_id, [])
-        elif self._open_block is None:
-            self._blocks.lost = (
-                self._blocks.lost or "A CONTINUATION frame continues nothing: the header table is not known."
-            )
-            yield from self._pass_over(payload.carried, "No header block was open.")
-            return
-        yield from self._add_to_block(payload.carried)
-        if head.flags & END_HEADERS and self._open_block is not None:
-            yield from self._finish_block(self._open_block)
+        for found in self._blocks.take(head, payload):
+            if isinstance(found, Unclear):
+                yield self._unclear(found.stretch, found.reason, found.stream_id)
+            else:
+                record = self._header_block(found)
+                yield record
+                if found.head.kind == HEADERS:
+                    self._calls[found.stream_id].note(self._sender, record.headers)
+                    yield from self._end_stream(found.head)
 
-    def _add_to_block(self, piece: Stretch) -> Iterator[Record]:
-        block = self._open_block
-        if block is None or not len(piece):
-            return
-        block.pieces.append(piece)
-        block.cost += len(piece) + PLACE
-        if block.cost > self._bounds.block:
-            yield from self._break_block(f"The header block has more than {count(self._bounds.block, 'byte')}.")
-
-    def _break_block(self, reason: str) -> Iterator[Record]:
-        """Give up an open block, and with it the header table (RFC 9113 §4.3)."""
-        block, self._open_block = self._open_block, None
-        if block is not None:
-            self._blocks.lost = self._blocks.lost or f"{reason}  The header table is not known any more."
-            yield from self._pass_over(Stretch.join(block.pieces), reason, block.subject)
-
-    def _finish_block(self, block: _OpenBlock) -> Iterator[Record]:
-        self._open_block = None
-        before = self._blocks.table
-        steps: list[Representation] = []
-        parts: list[Part] = []
-        for found in self._blocks.read(Stretch.join(block.pieces)):
-            if isinstance(found, Representation):
-                steps.append(found)
-            parts.append(found.part if isinstance(found, Representation) else found)
+    def _header_block(self, block: ReadBlock) -> HeaderBlock:
         record = HeaderBlock(
             self._connection,
             self._time,
             self._sender,
-            tuple(parts),
-            stream_id=block.subject,
+            block.parts,
+            stream_id=block.stream_id,
             title="",
-            steps=tuple(steps),
-            table_before=before,
-            max_table_size=self._blocks.table_limit,
+            steps=block.steps,
+            table_before=block.table_before,
+            max_table_size=block.max_table_size,
         )
-        is_promise = block.head.kind == PUSH_PROMISE
-        yield dataclasses.replace(record, title=title_of(self._sender, record.headers, is_promise=is_promise))
-        if not is_promise:
-            self._calls[block.subject].note(self._sender, record.headers)
-            yield from self._end_stream(block.head)
+        title = title_of(self._sender, record.headers, is_promise=block.head.kind == PUSH_PROMISE)
+        return dataclasses.replace(record, title=title)
 
     # Messages
 
@@ -300,11 +250,10 @@ class Direction:
             cutter = self._cutter_of(head.stream_id)
             before = cutter.held
             for found in cutter.receive(payload.carried):
-                yield (
-                    self._message(head.stream_id, found)
-                    if isinstance(found, CutMessage)
-                    else self._unclear(found.stretch, found.reason, head.stream_id)
-                )
+                if isinstance(found, CutMessage):
+                    yield self._message(head.stream_id, found)
+                else:
+                    yield self._unclear(found.stretch, found.reason, head.stream_id)
             self._held += cutter.held - before
             yield from self._keep_bounds(head.stream_id, cutter)
         yield from self._end_stream(head)
@@ -339,7 +288,7 @@ class Direction:
         if self._held > self._bounds.held:
             self._held -= cutter.held
             reason = f"More than {count(self._bounds.held, 'byte')} of messages are not whole."
-            yield from self._unclear_all(stream_id, cutter.end(reason))
+            yield from self._unclear_all(cutter.end(reason), stream_id)
         if len(self._messages) > self._bounds.streams:
             oldest = next(iter(self._messages))
             yield from self._end_messages(
@@ -350,17 +299,13 @@ class Direction:
         cutter = self._messages.pop(stream_id, None)
         if cutter is not None:
             self._held -= cutter.held
-            yield from self._unclear_all(stream_id, cutter.end(reason))
+            yield from self._unclear_all(cutter.end(reason), stream_id)
 
     # What is not understood
 
-    def _unclear_all(self, stream_id: int, found: Iterator[Unclear]) -> Iterator[Record]:
+    def _unclear_all(self, found: Iterator[Unclear], stream_id: int = 0) -> Iterator[Record]:
         for each in found:
-            yield self._unclear(each.stretch, each.reason, stream_id)
-
-    def _pass_over(self, stretch: Stretch, reason: str, stream_id: int = 0) -> Iterator[Record]:
-        if len(stretch):
-            yield self._unclear(stretch, reason, stream_id)
+            yield self._unclear(each.stretch, each.reason, each.stream_id or stream_id)
 
     def _unclear(self, stretch: Stretch, reason: str, stream_id: int = 0) -> NotUnderstood:
         parts = (not_understood(stretch, 0, reason),)

@@ -39,10 +39,11 @@ class CutMessage:
 
 @dataclass(frozen=True)
 class Unclear:
-    """Bytes of DATA that are in no message that can be told."""
+    """Bytes that are in no message, and in no header block, that can be told."""
 
     stretch: Stretch
     reason: str
+    stream_id: int = 0
 
 
 Found = Union[CutMessage, Unclear]
