@@ -106,6 +106,23 @@ add(
 
 
 @scenario(
+    "a status in the middle of an upload, and a close with bytes unread",
+    "PERMISSION_DENIED",
+    words=("no room",),
+    most_cpu=1.0,
+    **UPLOAD,
+)
+def status_and_close(peer: Peer) -> None:
+    """TCP resets the connection for what is unread; the status was there before."""
+    peer.greet({wire.INITIAL_WINDOW_SIZE: wire.MAX_WINDOW})
+    peer.send(wire.window_update(0, wire.MAX_WINDOW - wire.DEFAULT_WINDOW))
+    stream_id = peer.next_call()
+    peer.read_body(stream_id, 300_000)
+    refusal = [*wire.ANSWER, (b"grpc-status", b"7"), (b"grpc-message", b"no room")]
+    peer.send(peer.headers(stream_id, refusal, end=True))
+
+
+@scenario(
     "the whole answer while a request of 1 MiB is blocked",
     "OK",
     size=MIB,
