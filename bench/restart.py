@@ -128,7 +128,9 @@ class Embedded:
     def start(self) -> None:
         command = [sys.executable, "-m", "puremux.cli", "agent", "--listen", self.address, "--spans", "spans.jsonl"]
         environment = {"PYTHONPATH": str(ROOT)}
-        self._process = Process(command, self._folder, ready=lambda: is_listening(self._port), environment=environment)
+        self._process = Process(
+            command, self._folder, ready=lambda: is_listening(self._port), environment=environment, timeout=60.0
+        )
 
     def stop(self) -> None:
         self._process.stop()

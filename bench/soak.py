@@ -46,10 +46,11 @@ def main() -> None:
 
         begin = time.monotonic()
         end = begin + seconds
-        trouble = threading.Thread(target=misbehave)
+        trouble = threading.Thread(target=misbehave, daemon=True)
         trouble.start()
         ended = 0
         while time.monotonic() < end:
+            assert trouble.is_alive(), "the agent could not be brought back"
             due = int((time.monotonic() - begin) * 1000) - ended
             exporter.export([span(f"r{ended + n}") for n in range(due)])
             ended += due
