@@ -18,6 +18,8 @@ from typing import Any, Callable
 from puremux import Exporter, zpages
 from puremux.agent import Agent
 from puremux.exporter.spans import SpanEncoder
+from puremux.methods import MethodBook
+from puremux.status import StatusCode
 from puremux.zpages.book import SpanBook
 from puremux.zpages.running import RunningSpans
 from puremux.zpages.surface import spans_in
@@ -56,10 +58,11 @@ def span(number: int, names: int) -> Any:
     )
 
 
-def milliseconds(url: str, rounds: int) -> tuple[list[float], list[float]]:
+def milliseconds(url: str, rounds: int, before: Callable[[], object] = lambda: None) -> tuple[list[float], list[float]]:
     """How long a page takes each time, and what of that is the processor's work for both ends."""
     took, worked = [], []
     for _ in range(rounds):
+        before()
         time.sleep(0.1)
         began, processor = time.perf_counter(), time.process_time()
         with urllib.request.urlopen(url, timeout=30) as answer:
@@ -89,13 +92,24 @@ def bench_costs(names: int) -> None:
     encoder = SpanEncoder()
     payload = b"".join(map(encoder.field, batch))
     book, running = SpanBook(), RunningSpans()
+    book_of_calls = MethodBook("bench")
     encoding = cost(lambda: [encoder.field(each) for each in batch])
     telling = cost(lambda: book.add(list(spans_in(payload))))
     watching = cost(lambda: [running.add(each) for each in started])
-    print("| a span | µs |\n|---|--:|")
-    print(f"| encoded, as ever | {encoding:.1f} |")
-    print(f"| told to the pages, on the exporter's thread | {telling:.1f} |")
-    print(f"| watched while it runs, on the program's thread | {watching:.1f} |")
+    counting = cost(lambda: [count_call(book_of_calls) for _ in batch])
+    print("| what | µs |\n|---|--:|")
+    print(f"| a span is encoded, as ever | {encoding:.1f} |")
+    print(f"| a span is told to the pages, on the exporter's thread | {telling:.1f} |")
+    print(f"| a span is watched while it runs, on the program's thread | {watching:.1f} |")
+    print(f"| a unary call is counted, with pages or without | {counting:.1f} |")
+
+
+def count_call(book: MethodBook) -> None:
+    counts = book.of("/service/Method")
+    counts.start()
+    counts.sent(100)
+    counts.received(100)
+    counts.end(StatusCode.OK, 0.0005)
 
 
 def bench_memory(names: int) -> None:
@@ -125,12 +139,20 @@ def bench_pages(names: int, rounds: int) -> None:
         exporter.export(span(number, names) for number in range(SPANS))
         assert exporter.flush(60)
         one = f"tracez/{1:032x}/{1:016x}"
+
+        def one_more() -> None:
+            exporter.export([span(0, names)])
+            assert exporter.flush(60)
+
+        report("agent's tracez, one more span having come", *milliseconds(f"{agent.zpages}tracez", rounds, one_more))
         for whose, url, pages in (("exporter's", served.url, OWN), ("agent's", str(agent.zpages), AGENTS)):
             for page in (*pages, one):
-                took, worked = milliseconds(url + page, rounds)
-                figures = statistics.median(worked), statistics.median(took), max(took)
-                shown = "tracez, one span" if page == one else page
-                print(f"| the {whose} {shown} | {' | '.join(f'{figure:.0f}' for figure in figures)} |", flush=True)
+                report(f"{whose} {'tracez, one span' if page == one else page}", *milliseconds(url + page, rounds))
+
+
+def report(page: str, took: list[float], worked: list[float]) -> None:
+    figures = statistics.median(worked), statistics.median(took), max(took)
+    print(f"| the {page} | {' | '.join(f'{figure:.0f}' for figure in figures)} |", flush=True)
 
 
 def main() -> None:

@@ -86,13 +86,14 @@ def _name(identity: ClientIdentity) -> str:
 
 
 class _Traces:
-    """The spans that the agent holds, in a book that is made anew for each page."""
+    """The spans that the agent holds, in a book that is made when somebody looks, and kept until more have come."""
 
     running: RunningSpans | None = None
     scope = "The newest spans of all clients, as many as are held."
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._kept: tuple[tuple[int, str], SpanBook] | None = None
 
     def _held(self) -> list[HeldSpan]:
         return self._store.recent_spans(self._store.limits.max_spans_held)
@@ -101,6 +102,12 @@ class _Traces:
         return _surfaces(held for held in self._held() if held.span.trace_id == trace_id)
 
     def book(self, client: str) -> SpanBook:
+        wanted = (self._store.totals().spans, client)
+        if self._kept is None or self._kept[0] != wanted:
+            self._kept = wanted, self._made(client)
+        return self._kept[1]
+
+    def _made(self, client: str) -> SpanBook:
         held = self._held()
         book = SpanBook(Bounds(spans=len(held), span_bytes=1 << 40, samples=0))
         found = _surfaces(reversed(held))
