@@ -26,7 +26,7 @@ from tests.interop.harness.prometheus import Prometheus
 from tests.waiting import eventually
 
 CONNECTING = 600.0  # seconds that all of them may take
-SCRAPING = 60.0  # seconds that a scrape may take, and between two of them
+SCRAPING = 120.0  # seconds that a scrape may take, and between two of them
 INSIDE = 2.0  # seconds between two scrapes of the ports that are scraped one by one
 
 HEAD = """\
