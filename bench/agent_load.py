@@ -246,6 +246,11 @@ class Agent:
         """Tell it to end."""
         self._process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """See that it is gone."""
+        self._process.kill()
+        self._process.wait(10)
+
     def finish(self) -> int:
         """Wait for its end."""
         return self._process.wait(60)
@@ -324,7 +329,11 @@ def main() -> None:
         words = ["--grace=10"] if not asked.refusing else ["--grace=2", "--forward=127.0.0.1:1"]
         if asked.spans:
             words.append("--spans=log")
-        measure(asked, Path(name), Agent(Path(name), words))
+        agent = Agent(Path(name), words)
+        try:
+            measure(asked, Path(name), agent)
+        finally:
+            agent.kill()
 
 
 def measure(asked: argparse.Namespace, folder: Path, agent: Agent) -> None:
