@@ -1,6 +1,6 @@
 """A gRPC server on the sans-I/O core; what the agent is built on, as the exporter is on a channel.
 
-Floor 3, I/O: imports transport, protocol, errors and status; knows nothing of OpenCensus.
+Floor 3, I/O: imports methods, transport, protocol, errors and status; knows nothing of OpenCensus.
 """
 
 from __future__ import annotations

@@ -131,9 +131,10 @@ def _bound(sock: socket.socket, where: Any) -> socket.socket:
 
 
 def _freed(path: str) -> str:
-    """A unix socket's path, without the file that a server which is gone has left there."""
-    if not path.startswith("\0") and Path(path).exists():
+    """A unix socket's path, without the socket that a server which is gone has left there; other files stay."""
+    if not path.startswith("\0") and Path(path).is_socket():
         with socket.socket(socket.AF_UNIX) as sock:
+            sock.setblocking(False)  # a server that has no time to accept would have us wait
             if sock.connect_ex(path) == errno.ECONNREFUSED:
                 Path(path).unlink()
     return path

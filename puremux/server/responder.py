@@ -44,7 +44,7 @@ class Responder:
     ) -> None:
         self.request = request
         self.peer = peer
-        """The client's address, as ``host:port``."""
+        """The client's address, as ``host:port``; ``unix`` for one on a unix socket."""
         self.is_finished = False
         self._link = link
         self._stream_id = request.stream_id

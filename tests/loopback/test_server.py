@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -290,3 +291,36 @@ def test_what_is_handed_over_does_not_wait_for_a_turn_of_all_clients(start: Star
         eventually(lambda: len(turns) == 11, LIMIT)
         server.stop()
     assert turns.index("handed over") < 6
+
+
+# Unix sockets
+
+
+def test_the_socket_that_a_server_left_behind_gives_way(start: Start, tmp_path: Path) -> None:
+    place = tmp_path / "agent.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(place))
+    server, _ = start()
+    assert server.listen(f"unix:{place}") == f"unix:{place}"
+
+
+def test_a_file_that_is_no_socket_is_left_alone(start: Start, tmp_path: Path) -> None:
+    place = tmp_path / "precious.txt"
+    place.write_text("mine")
+    server, _ = start()
+    with pytest.raises(OSError, match=rf"cannot listen on {place}: Address already in use"):
+        server.listen(f"unix:{place}")
+    assert place.read_text() == "mine"
+
+
+def test_a_server_that_is_too_busy_to_accept_keeps_its_socket(start: Start, tmp_path: Path) -> None:
+    place = tmp_path / "busy.sock"
+    with contextlib.ExitStack() as stack:
+        busy = stack.enter_context(socket.socket(socket.AF_UNIX))
+        busy.bind(str(place))
+        busy.listen(0)
+        waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+        waiting.connect(str(place))
+        server, _ = start()
+        with pytest.raises(OSError, match="Address already in use"):
+            server.listen(f"unix:{place}")
