@@ -23,6 +23,7 @@ REQUESTS = 32  # served at one time, a thread each; whoever comes then is turned
 PATIENCE = 30.0  # seconds that a client may stand still
 LONGEST = 120.0  # seconds for a request as a whole
 CLOSING = 5.0  # seconds for requests that run to end
+HIGHEST_PORT = 65_535
 BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -49,8 +50,9 @@ class Page:
         if self._closed:
             return
         self._closed = True
-        self._server.shutdown()
-        self._thread.join(CLOSING)
+        if self._thread.is_alive():  # else this is a forked child, where nobody would hear of the end
+            self._server.shutdown()
+            self._thread.join(CLOSING)
         self._server.server_close()
         self._server.wait(CLOSING)
 
@@ -68,7 +70,10 @@ def serve_wsgi(app: Callable[..., Any], host: str, port: int, path: str = "/metr
         path: where to look first; part of the page's URL.
     Raises:
         OSError: the address cannot be listened on; the message names it.
+        ValueError: the port is none.
     """
+    if not 0 <= port <= HIGHEST_PORT:  # getaddrinfo() would take another one for it
+        raise ValueError(f"a port is a number from 0 to {HIGHEST_PORT}, not {port}")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         server = _Server(family, address[:2])
@@ -85,7 +90,7 @@ def _guarded(app: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return app(environ, start_response)
         except Exception:
-            logger.exception("puremux: the page %s could not be made", environ.get("PATH_INFO"))
+            logger.exception("puremux: the page %r could not be made", environ.get("PATH_INFO"))
             start_response("500 Internal Server Error", [("Content-Type", "text/plain; charset=utf-8")])
             return [b"This page could not be made; the log says why.\n"]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterable, Iterator
@@ -87,6 +89,24 @@ def test_an_address_in_use_is_named(page: Page) -> None:
 def test_a_host_that_is_none_is_named() -> None:
     with pytest.raises(OSError, match=r"cannot serve a page on no\.such\.host\.invalid:0: "):
         serve_page(Store(), "no.such.host.invalid", 0)
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999])
+def test_a_port_that_is_none_is_named(port: int) -> None:
+    with pytest.raises(ValueError, match=f"a port is a number from 0 to 65535, not {port}"):
+        serve_page(Store(), "127.0.0.1", port)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_that_closes_a_page_does_not_wait_for_it(page: Page) -> None:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # it ends, come what may
+        page.close()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert fetch(page)[0] == 200
 
 
 def test_a_closed_page_frees_its_port(store: Store) -> None:
