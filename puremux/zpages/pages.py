@@ -42,6 +42,7 @@ NAMES_SHOWN = 100  # on one page
 SPANS_SHOWN = 100
 VIEWS_SHOWN = 40
 ROWS_SHOWN = 20  # of one view
+BUCKET_NUMBERS = frozenset(map(str, range(len(BUCKETS))))
 RUNNING = "running"
 """The cell of spans that have no end yet."""
 
@@ -187,9 +188,13 @@ class TracePage:
         span = next((span for span in reversed(spans) if span.span_id == span_id), None)
         if span is None:
             raise NotHere("This span is not held here, or not any more.")
+        try:
+            view = view_span(span)
+        except ValueError as error:
+            raise NotHere(f"This span is held here, and cannot be shown: {error}.") from None
         values = {
             "span": span,
-            "view": view_span(span),
+            "view": view,
             "branches": trace_rows(spans),
             "total": len(spans),
             "held": {each.span_id for each in spans},
@@ -212,7 +217,7 @@ def _now() -> int:
 
 
 def _cell(text: str) -> Cell | None:
-    if text.isascii() and text.isdigit() and int(text) < len(BUCKETS):
+    if text in BUCKET_NUMBERS:
         return int(text)
     return ERRORS if text == ERRORS else None
 

@@ -208,9 +208,17 @@ def _form(environ: Mapping[str, Any]) -> dict[str, str]:
 def _check_origin(environ: Mapping[str, Any]) -> None:
     """A browser says where a form comes from; who says nothing has no other site's pages in it."""
     origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE", "same-origin")
-    same = origin is None or urlsplit(origin).netloc.lower() == environ.get("HTTP_HOST", "").lower()
+    same = origin is None or _origin_host(origin) == environ.get("HTTP_HOST", "").lower()
     if not same or site not in ("same-origin", "none"):
         raise _Refusal("403 Forbidden", "Changes are made from these pages only.")
+
+
+def _origin_host(origin: str) -> str | None:
+    """Host and port of an Origin header; None for what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _host_name(host: str) -> str:

@@ -171,6 +171,20 @@ def test_a_span_name_that_nobody_knows_is_not_found(pages: ZPages, name: str) ->
     assert ask(pages, f"/debug/{name}?name=nobody").status == (404 if name == "tracez" else 200)
 
 
+@pytest.mark.parametrize("cell", ["9", "-1", "x", pytest.param("7" * 5_000, id="a number of 5,000 digits")])
+def test_a_cell_that_no_table_has_is_all_of_them(pages: ZPages, cell: str) -> None:
+    give(pages, span("coffee"))
+    assert "that have ended" in ask(pages, f"/debug/tracez?name={name_id('coffee')}&cell={cell}").text
+
+
+def test_a_span_that_cannot_be_decoded_says_so_in_place_of_its_page(pages: ZPages) -> None:
+    broken = b"\x0a\x01t" + b"\x12\x01s" + b"\x22\x03\x0a\x01\xff"  # its ids, and a name that is no UTF-8
+    pages.site._sent.batch("spans", b"\x12%c" % len(broken) + broken)  # type: ignore[attr-defined]
+    answered = ask(pages, "/debug/tracez/74/73")
+    assert answered.status == 404
+    assert "the span cannot be decoded" in answered.text
+
+
 # Methods
 
 
@@ -266,6 +280,7 @@ def test_a_mistake_in_the_form_changes_nothing_and_keeps_what_was_written(pages:
         pytest.param({"form": {"sampler": "on", "token": "\ud800é"}}, 403, id="a token that is no text"),
         pytest.param({"HTTP_ORIGIN": "http://evil.example"}, 403, id="another origin"),
         pytest.param({"HTTP_ORIGIN": "null"}, 403, id="an origin that is hidden"),
+        pytest.param({"HTTP_ORIGIN": "http://[localhost:9999"}, 403, id="an origin that is none"),
         pytest.param({"HTTP_ORIGIN": "http://localhost:1"}, 403, id="another port"),
         pytest.param({"HTTP_SEC_FETCH_SITE": "cross-site"}, 403, id="the browser says it is another site"),
         pytest.param({"HTTP_HOST": "evil.example", "HTTP_ORIGIN": "http://evil.example"}, 403, id="another name"),
