@@ -1,6 +1,6 @@
 """The embedded agent as one object: for programs, tests and notebooks.
 
-Floor 5, agent: imports the rest of ``agent``, and server and transport below.
+Floor 5, agent: imports the rest of ``agent``, and zpages, exporter, server, methods and transport below.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Agent:
     Raises:
         AddressError: an address cannot be read.
         OSError: an address cannot be listened on, or the file cannot be opened; the message says which.
-        PuremuxError: pages are asked for, and jinja2 is not installed.
+        ValueError: a page's address is not ``host:port``, or the agent would hand everything on to itself.
+        PuremuxError: zPages are asked for, and jinja2 is not installed.
+        ModuleNotFoundError: the Prometheus page is asked for, and prometheus-client is not installed.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Agent:
         self._zpages: Served | None = None
         self._forwarder: Forwarder | None = None
         self._span_log: SpanLog | None = None
+        self._expire()  # before anybody is served: what follows is the driver's, the one thread that writes
         try:
             if forward is not None:
                 self._forward(forward)
@@ -94,7 +97,6 @@ class Agent:
         except BaseException:
             self.stop()
             raise
-        self._expire()
 
     @property
     def page(self) -> str | None:
@@ -212,6 +214,6 @@ class Agent:
 
 def _host_and_port(address: str, what_takes: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
-    if not port.isdigit():
+    if not (port.isascii() and port.isdigit()):
         raise ValueError(f"{what_takes} host:port, not {address!r}")
     return host.strip("[]") or "127.0.0.1", int(port)

@@ -42,31 +42,20 @@ class Glance:
     @property
     def rates(self) -> tuple[float, float]:
         """Spans and metrics a second, of all clients."""
-        return sum(each.spans_per_second for each in self.clients), sum(
-            each.metrics_per_second for each in self.clients
-        )
-
-    def refused(self) -> list[tuple[str, int]]:
-        """What was refused, and how often, by kind and reason."""
-        totals, server = self.view.totals, self.view.server
-        found = [(f"spans: {reason.value}", count) for reason, count in totals.refused_spans.items()]
-        found += [(f"time series: {reason.value}", count) for reason, count in totals.refused_time_series.items()]
-        if server is not None:
-            found += [(f"connections: {reason}", count) for reason, count in server.refused_connections.items()]
-            found += [(f"calls: {reason}", count) for reason, count in server.refused_calls.items()]
-        return [(f"{words.replace('_', ' ')}", count) for words, count in found if count]
+        spans = sum(each.spans_per_second for each in self.clients)
+        return spans, sum(each.metrics_per_second for each in self.clients)
 
     def rows(self) -> list[tuple[str, str]]:
         """What there is to tell but for the clients, as pairs of a heading and words."""
         totals, server, forward = self.view.totals, self.view.server, self.view.forward
         spans, metrics = self.rates
-        refused = "; ".join(f"{words} {count:,}" for words, count in self.refused())
+        refused = [f"{what}: {reason.replace('_', ' ')} {count:,}" for what, reason, count in self.view.refused()]
         rows = [
             ("connections", f"{server.connections:,}" if server else "none"),
             ("clients", f"{totals.clients:,}, {totals.expired_clients:,} forgotten"),
             ("spans", f"{totals.spans:,}, {spans:,.0f} a second"),
             ("metrics", f"{totals.metrics:,}, {metrics:,.0f} a second; {totals.series:,} time series held"),
-            ("refused", refused or "nothing"),
+            ("refused", "; ".join(refused) or "nothing"),
         ]
         if forward is not None:
             held = forward.spans["waiting"] + forward.spans["unconfirmed"]

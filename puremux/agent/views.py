@@ -86,7 +86,6 @@ class Totals(NamedTuple):
 
     refused_spans: Mapping[Reason, int]
     refused_time_series: Mapping[Reason, int]
-    """A metric without time series counts as one."""
 
     clients: int
     expired_clients: int
@@ -147,3 +146,12 @@ class AgentView(NamedTuple):
 
     forward: ForwardView | None = None
     """None for an agent that hands nothing on."""
+
+    def refused(self) -> list[tuple[str, str, int]]:
+        """What was refused: of what, under which reason, and how many; none that is zero."""
+        found = [("spans", reason.value, count) for reason, count in self.totals.refused_spans.items()]
+        found += [("time series", reason.value, count) for reason, count in self.totals.refused_time_series.items()]
+        if self.server is not None:
+            found += [("connections", *each) for each in self.server.refused_connections.items()]
+            found += [("calls", *each) for each in self.server.refused_calls.items()]
+        return [each for each in found if each[2]]

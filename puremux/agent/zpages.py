@@ -1,6 +1,6 @@
 """The zPages of the agent: spans, clients, calls, metrics and samplers of all its clients.
 
-Floor 5, agent: imports clients, store, values and views, and zpages, methods and ``puremux.proto`` below.
+Floor 5, agent: imports clients, recent, store and views, and zpages, methods and ``puremux.proto`` below.
 
 Nothing is collected for them: what the agent holds anyway is read when somebody looks, so that an agent with pages
 takes in as much as one without.
@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable, Protocol
 
-from ..methods import channel_books
+from ..methods import MethodView, channel_books
 from ..proto import trace_config_pb2
 from ..zpages.book import Bounds, SpanBook
 from ..zpages.pages import CallGroup, ConfigPage, InForce, RpcPage, StatsPage, TracePage, part_of
 from ..zpages.running import RunningSpans
-from ..zpages.site import Answer, Filled, NotHere, Page, Request
+from ..zpages.site import Filled, Page, Request
 from ..zpages.surface import Surface
 from ..zpages.text import number
 from ..zpages.views import Row, View, type_name
 from .clients import ClientIdentity, ClientView, identify
 from .recent import HeldSpan
 from .store import Store
-from .views import HeldPoints, SourceView
-
-if TYPE_CHECKING:
-    from .agent import Agent
+from .views import AgentView, HeldPoints, SamplingView, SourceView
 
 __all__ = ["AgentSite"]
 
@@ -37,12 +34,31 @@ ROWS_SHOWN = 20  # of one metric of one client
 SECOND = 1_000_000_000
 
 
+class Shown(Protocol):
+    """What the pages need of their agent."""
+
+    address: str
+    store: Store
+
+    def view(self) -> AgentView:
+        """What came in, what was refused, and what was handed on."""
+
+    def calls(self) -> list[MethodView]:
+        """What became of the clients' calls, by method."""
+
+    def sampling(self) -> SamplingView:
+        """What sampling the clients were asked for, and what each says that it does."""
+
+    def push_config(self, config: trace_config_pb2.TraceConfig) -> None:
+        """Ask all clients, and those who come, to sample so."""
+
+
 class AgentSite:
     """The pages of one agent."""
 
     role = "agent"
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Shown) -> None:
         self.title = f"OpenCensus Agent at {agent.address}"
         self._agent = agent
         self.pages: Sequence[Page] = (
@@ -64,11 +80,11 @@ class AgentSite:
         """Nothing is held here."""
 
 
-def _figures(agent: Agent) -> list[tuple[str, str]]:
+def _figures(agent: Shown) -> list[tuple[str, str]]:
     view = agent.view()
     totals = view.totals
     figures = [
-        ("connections", number(agent.connections)),
+        ("connections", number(view.server.connections if view.server is not None else 0)),
         ("clients", number(totals.clients)),
         ("spans", number(totals.spans)),
         ("spans refused", number(sum(totals.refused_spans.values()))),
@@ -140,7 +156,7 @@ def _surfaces(held: Iterable[HeldSpan]) -> Iterable[Surface]:
 
 
 class _Calls:
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Shown) -> None:
         self._agent = agent
 
     def groups(self) -> Sequence[CallGroup]:
@@ -179,7 +195,7 @@ class _Config:
         "force stands above, a moment later."
     )
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Shown) -> None:
         self._agent = agent
 
     def wanted(self) -> trace_config_pb2.TraceConfig:
@@ -195,14 +211,13 @@ class _Config:
         self._agent.push_config(config)
 
 
-class ClientsPage:
+class ClientsPage(Page):
     """clientz: who is connected, what comes from whom and how fast, and what was refused."""
 
     name = "clientz"
     title = "the clients, and what comes from them"
-    changes = False
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Shown) -> None:
         self._agent = agent
 
     def get(self, request: Request) -> Filled:
@@ -214,28 +229,13 @@ class ClientsPage:
         values = {
             "part": part_of(clients, request, CLIENTS_SHOWN),
             "figures": _figures(self._agent),
-            "refused": _refused(view),
+            "refused": [(what, reason.replace("_", " "), count) for what, reason, count in view.refused()],
             "name_of": lambda client: _name(client.identity),
             "seconds": self._agent.store.clock(),
             "expired": view.totals.expired_clients,
             "query": request.query,
         }
         return Filled("clientz.html", values)
-
-    def post(self, request: Request) -> Answer:
-        """Nothing can be changed here."""
-        raise NotHere("Nothing can be changed here.")
-
-
-def _refused(view: Any) -> list[tuple[str, str, int]]:
-    """What was refused: of what, why, and how many."""
-    totals = view.totals
-    found = [("spans", reason.value, count) for reason, count in totals.refused_spans.items()]
-    found += [("time series", reason.value, count) for reason, count in totals.refused_time_series.items()]
-    if view.server is not None:
-        found += [("connections", reason, count) for reason, count in view.server.refused_connections.items()]
-        found += [("calls", reason, count) for reason, count in view.server.refused_calls.items()]
-    return [(what, reason.replace("_", " "), count) for what, reason, count in found if count]
 
 
 ORDERS: dict[str, Callable[[ClientView], Any]] = {

@@ -1,6 +1,7 @@
 """tracez, rpcz, statsz and traceconfigz: what they show, of a program or of an agent.
 
-Floor 5, zpages: imports book, charts, details, running, sampling, site, surface, text and views, and methods below.
+Floor 5, zpages: imports book, charts, details, running, sampling, site, surface and views, and below methods
+and ``puremux.proto``.
 Source: the zPages of OpenCensus.
 
 A page is given where its figures come from; the exporter's side is in program.py, the agent's in ``puremux.agent``.
@@ -21,7 +22,7 @@ from .book import BUCKETS, ERRORS, Cell, NameView, SpanBook, name_id
 from .charts import bars
 from .details import trace_rows, view_span
 from .running import RunningSpans
-from .site import Answer, Filled, NotHere, Request, Seen
+from .site import Answer, Filled, NotHere, Page, Request, Seen
 from .surface import Surface
 from .views import View, distribution_titles
 
@@ -31,11 +32,13 @@ __all__ = [
     "Config",
     "ConfigPage",
     "InForce",
+    "Part",
     "RpcPage",
     "Stats",
     "StatsPage",
     "TracePage",
     "Traces",
+    "part_of",
 ]
 
 NAMES_SHOWN = 100  # on one page
@@ -104,7 +107,7 @@ class NameRow(NamedTuple):
     running: int
 
 
-class TracePage:
+class TracePage(Page):
     """tracez: spans by name, latency and status; and each span that is held, in full.
 
     Args:
@@ -113,7 +116,6 @@ class TracePage:
 
     name = "tracez"
     title = "spans by name, latency and status"
-    changes = False
 
     def __init__(self, traces: Traces) -> None:
         self._traces = traces
@@ -126,10 +128,6 @@ class TracePage:
         if "name" in request.query:
             return self._cell(book, request)
         return self._names(book, request)
-
-    def post(self, request: Request) -> Answer:
-        """Nothing can be changed here."""
-        raise NotHere("Nothing can be changed here.")
 
     def _names(self, book: SpanBook, request: Request) -> Filled:
         rows = self._rows(book)
@@ -263,7 +261,7 @@ class Calls(Protocol):
         """The methods' figures."""
 
 
-class RpcPage:
+class RpcPage(Page):
     """rpcz: calls by method.
 
     Args:
@@ -272,7 +270,6 @@ class RpcPage:
 
     name = "rpcz"
     title = "gRPC calls by method"
-    changes = False
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -280,10 +277,6 @@ class RpcPage:
     def get(self, request: Request) -> Filled:
         """A table for each channel and server."""
         return Filled("rpcz.html", {"groups": self._calls.groups(), "bars": _latency_bars})
-
-    def post(self, request: Request) -> Answer:
-        """Nothing can be changed here."""
-        raise NotHere("Nothing can be changed here.")
 
 
 def _latency_bars(view: MethodView) -> Any:
@@ -302,7 +295,7 @@ class Stats(Protocol):
         """The views, with their newest values."""
 
 
-class StatsPage:
+class StatsPage(Page):
     """statsz: views, with their distributions drawn.
 
     Args:
@@ -311,7 +304,6 @@ class StatsPage:
 
     name = "statsz"
     title = "views and their values"
-    changes = False
 
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
@@ -329,10 +321,6 @@ class StatsPage:
             "query": request.query,
         }
         return Filled("statsz.html", values)
-
-    def post(self, request: Request) -> Answer:
-        """Nothing can be changed here."""
-        raise NotHere("Nothing can be changed here.")
 
 
 class InForce(NamedTuple):
@@ -362,7 +350,7 @@ class Config(Protocol):
         """
 
 
-class ConfigPage:
+class ConfigPage(Page):
     """traceconfigz: the sampler and the limits of spans, to see and to change.
 
     Args:

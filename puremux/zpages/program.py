@@ -22,7 +22,7 @@ from .charts import Line, line_chart
 from .history import History, Sample
 from .pages import CallGroup, ConfigPage, InForce, RpcPage, StatsPage, TracePage
 from .running import RunningSpans, observe_tracers, stop_observing
-from .site import Answer, Filled, NotHere, Page, Request
+from .site import Filled, Page, Request
 from .surface import Surface, metrics_in, spans_in
 from .text import number
 from .views import View, view_of
@@ -209,7 +209,7 @@ class _Config:
         self._sampler.apply(config.SerializeToString())
 
 
-class ExporterPage:
+class ExporterPage(Page):
     """exporterz: the connection, what became of spans and metrics, what went wrong, and all of that over time.
 
     Args:
@@ -218,7 +218,6 @@ class ExporterPage:
 
     name = "exporterz"
     title = "the connection, and what became of what was sent"
-    changes = False
 
     def __init__(self, exporter: Exporter, history: History) -> None:
         self._exporter = exporter
@@ -237,10 +236,6 @@ class ExporterPage:
             "rates": _rates(samples),
         }
         return Filled("exporterz.html", values)
-
-    def post(self, request: Request) -> Answer:
-        """Nothing can be changed here."""
-        raise NotHere("Nothing can be changed here.")
 
 
 def _held(samples: Sequence[Sample]) -> Any:

@@ -61,7 +61,7 @@ class Page(Protocol):
     title: str
     """What it is about, in a few words."""
 
-    changes: bool
+    changes: bool = False
     """True when it takes POST."""
 
     def get(self, request: Request) -> Filled:
@@ -72,7 +72,12 @@ class Page(Protocol):
         """
 
     def post(self, request: Request) -> Answer:
-        """Change what it shows."""
+        """Change what it shows.
+
+        Raises:
+            NotHere: nothing can be changed here, as on most pages.
+        """
+        raise NotHere("Nothing can be changed here.")
 
 
 class Site(Protocol):
