@@ -3,7 +3,8 @@
 Floor 3, I/O: imports status and the standard library.
 Source: the figures of OpenCensus's rpcz page, and the latency buckets of its zPages.
 
-Counting is always on: it costs a call about a microsecond, and a page that is asked for later knows the whole story.
+Counting is always on: it costs a call less than a microsecond (``python -m bench.zpages``), and a page that is asked
+for later knows the whole story.
 Whoever counts holds the lock of the driver that the calls run on; :meth:`MethodBook.views` gives copies.
 """
 
@@ -81,9 +82,8 @@ class MethodCounts:
 
     def __init__(self) -> None:
         self._started = self._sent_messages = self._sent_bytes = self._received_messages = self._received_bytes = 0
-        self._by_status = [0] * len(
-            StatusCode
-        )  # by number: hashing a member of an enum takes longer than all else here
+        # By number: hashing a member of an enum takes longer than all else here.
+        self._by_status = [0] * len(StatusCode)
         self._latencies = [0] * (len(LATENCY_BOUNDS) + 1)
         self._seconds = self._longest = 0.0
 

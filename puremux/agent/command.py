@@ -1,6 +1,6 @@
 """``puremux agent``: the embedded agent in the foreground.
 
-Floor 5, agent: imports agent, live, options, sampling and signals, and errors and transport below.
+Floor 5, agent: imports agent, live, options, sampling and signals, and exporter, transport and errors below.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Hands on what the agent receives to the next agent, by our own exporter and with its guarantees.
 
-Floor 5, agent: imports refusal and views, and exporter below.
+Floor 5, agent: imports refusal and views, and exporter and ``puremux.proto`` below.
 Spec: docs/explanation/agent.md says what a client may take its OK for.
 
 What is handed on keeps the Node and the Resource that its stream has told.  The exporter holds it until the next agent

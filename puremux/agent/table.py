@@ -1,6 +1,6 @@
 """The table of all time series, within its limits.
 
-Floor 5, agent: imports clients, limits, refusal, series and values.
+Floor 5, agent: imports clients, limits, refusal, series, values and ``puremux.proto``.
 
 Nothing here is locked; ``store`` does that.
 """

@@ -1,6 +1,6 @@
 """The way to an address: which proxy, what its name means, which of its endpoints accept.
 
-Floor 5, probe: imports findings, transport and errors.
+Floor 5, probe: imports findings, sentences, transport and errors.
 """
 
 from __future__ import annotations

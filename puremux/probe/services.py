@@ -1,6 +1,6 @@
 """What is asked of a server: which services answer, without leaving spans or metrics behind.
 
-Floor 5, probe: imports conversation, findings, exporter.identity, status and ``puremux.proto``.
+Floor 5, probe: imports conversation, findings, reach, exporter.identity, status and ``puremux.proto``.
 Spec: opencensus-proto's agent services; grpc.health.v1; OpenTelemetry's OTLP, whose requests may be empty.
 
 An Export call carries one message with a Node and nothing else, and is half-closed with it: the agents end it with OK.

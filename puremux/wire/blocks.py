@@ -1,6 +1,6 @@
 """Header blocks: joined from HEADERS or PUSH_PROMISE and the CONTINUATION frames behind it, and read in order.
 
-Floor 5, wire: imports frames, payloads, headers, messages, parts and records.
+Floor 5, wire: imports frames, payloads, headers, messages, parts, records and words.
 Spec: RFC 9113 §4.3, §6.10: nothing may come between the frames of a block, and who misses one loses the header table.
 """
 

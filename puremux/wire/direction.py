@@ -1,6 +1,6 @@
 """One direction of a connection, decoded: frames, the header blocks in them, and the messages in these streams.
 
-Floor 5, wire: imports calls, frames, payloads, blocks, messages, methods, parts and records.
+Floor 5, wire: imports calls, frames, payloads, blocks, messages, methods, parts, records and words.
 Spec: RFC 9113 §3.4, §4, §5.1; RFC 7541; gRPC PROTOCOL-HTTP2.md.
 """
 

@@ -1,6 +1,6 @@
 """Records as one page: a sequence diagram, and for each frame what its bytes say.
 
-Floor 5, wire: imports lines, parts and records; jinja2, which is an extra.
+Floor 5, wire: imports lines, parts, records and words; jinja2, which is an extra.
 
 The page needs nothing from elsewhere, and runs no script but its own: what peers sent is escaped, and the page's
 Content-Security-Policy would stop it even if it were not.
