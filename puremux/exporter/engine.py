@@ -100,18 +100,18 @@ class Engine:
                 self._run()
 
     def summon(self) -> None:
-        """Have the thread look at the queues soon."""
+        """Have the thread look at the queues soon; before the start they wait for it."""
         if self._stopped:
             self._drop_undelivered()
-        elif not self._summoned:
+        elif self._started and not self._summoned:
             self._summoned = True
             self._driver.call_unlocked(self._work)
 
     def summon_all(self) -> None:
-        """Have the thread send what is in the queues, however little, soon."""
+        """Have the thread send what is in the queues, however little, soon; likewise."""
         if self._stopped:
             self._drop_undelivered()
-        elif not self._summoned:
+        elif self._started and not self._summoned:
             self._summoned = True
             self._driver.call_unlocked(self._work_all)
 
