@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = _parser().parse_args(words[:1]).command
     module, purpose = COMMANDS[name]
     command = importlib.import_module(module)
-    parser = argparse.ArgumentParser(prog=f"puremux {name}", description=purpose.capitalize() + ".")
+    parser = argparse.ArgumentParser(prog=f"puremux {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
     command.add_options(parser)
     options = parser.parse_args(words[1:])
     try:

@@ -14,9 +14,10 @@ __all__ = ["AgentLimits"]
 
 @dataclass(frozen=True)
 class AgentLimits:
-    """What the agent holds at the most.  What goes beyond is refused as RESOURCE_EXHAUSTED, and counted.
+    """What the agent holds at the most.  What goes beyond is refused, and counted under a reason.
 
-    Spans are no matter of refusal: they go to the listeners, and of those held for pages the newest stay.
+    The client is told by RESOURCE_EXHAUSTED, but for a single metric that is beyond a limit: the next one may be good.
+    Spans as such are not refused: they go to the listeners, and of those held for pages the newest stay.
 
     Raises:
         ValueError: a limit is below zero, or is no number.
@@ -41,6 +42,7 @@ class AgentLimits:
     """Time series of all clients together."""
 
     max_series_per_client: int = 5_000
+    """Time series of one client."""
 
     max_bytes_held: int = 256 * 1024 * 1024
     """Memory for clients and their time series, as estimated from Nodes, Resources, labels and buckets."""

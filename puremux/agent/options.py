@@ -40,11 +40,11 @@ class ConfigError(PuremuxError):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options.  None of them has a default here: what is not given may stand in the file."""
     add = parser.add_argument
-    add("--config", metavar="FILE", help="a TOML file with any of these options; what is given here holds all the same")
+    add("--config", metavar="FILE", help="a TOML file with any of these options; those given here hold against it")
     add("--listen", metavar="ADDRESS", help=f"HOST:PORT or unix:/path; default: {DEFAULTS['listen']}")
     add("--prometheus", metavar="HOST:PORT", help="serve the metrics of all clients there, at /metrics")
     add("--zpages", metavar="HOST:PORT", help="serve pages about the agent and its clients there, at /debug")
-    add("--spans", metavar="FILE", help="append each span as a line of JSON; - for the output")
+    add("--spans", metavar="FILE", help="append each span as a line of JSON; - for standard output")
     add("--forward", metavar="ADDRESS", help="hand everything on to the agent or Collector there")
     add("--forward-insecure", action="store_true", default=None, help="to there without TLS, even on another machine")
     add("--forward-ca", metavar="FILE", help="PEM file of the issuers of that agent's certificate")
@@ -53,7 +53,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--tls-client-ca", metavar="FILE", help="PEM file of the issuers of client certificates, then required (mTLS)")
     add("--config-push", metavar="SAMPLER", help="ask all clients for: always, never, parent, probability=0.1, rate=10")
     add("--grace", metavar="SECONDS", type=float, help=f"for the end in good order; default: {DEFAULTS['grace']:g}")
-    add("--limit", metavar="NAME=VALUE", action="append", type=_limit, dest="limits", help="see the reference; repeat")
+    limit = "another limit, such as max_clients=500; may be repeated"
+    add("--limit", metavar="NAME=VALUE", action="append", type=_limit, dest="limits", help=limit)
     add("--live", action="store_true", default=None, help="show clients, rates and errors in place")
 
 
@@ -98,17 +99,21 @@ def read_file(path: str, known: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check(path: str, key: str, value: Any) -> None:
     if key == "limits":
-        if not isinstance(value, dict):
-            raise ConfigError(f"{path}: limits is a table, not {value!r}")
-        for name, limit in value.items():
-            if name not in LIMITS:
-                raise ConfigError(f"{path}: there is no limit {name!r}; there are {', '.join(LIMITS)}")
-            if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit < 0:
-                raise ConfigError(f"{path}: limits.{name} takes a number from 0 up, not {limit!r}")
+        _check_limits(path, value)
         return
     wanted, words = _kind(key)
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise ConfigError(f"{path}: {key} takes {words}, not {value!r}")
+
+
+def _check_limits(path: str, limits: Any) -> None:
+    if not isinstance(limits, dict):
+        raise ConfigError(f"{path}: limits is a table, not {limits!r}")
+    for name, limit in limits.items():
+        if name not in LIMITS:
+            raise ConfigError(f"{path}: there is no limit {name!r}; there are {', '.join(LIMITS)}")
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit < 0:
+            raise ConfigError(f"{path}: limits.{name} takes a number from 0 up, not {limit!r}")
 
 
 def _kind(key: str) -> tuple[Any, str]:

@@ -47,8 +47,10 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_each_command_has_a_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([name, "--help"])
+    shown = capsys.readouterr().out
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: puremux {name} ")
+    assert shown.startswith(f"usage: puremux {name} ")
+    assert cli.COMMANDS[name][1][1:] in " ".join(shown.split())  # but for its first letter, as in the list of commands
 
 
 @pytest.mark.parametrize(
