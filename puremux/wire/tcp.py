@@ -18,7 +18,9 @@ from .words import count
 __all__ = ["pieces_of"]
 
 MAX_WAITING = 1024 * 1024
-"""Bytes that wait for a segment before them, of each direction."""
+"""Bytes that wait for a segment before them, of each direction, and what it costs to remember their segments."""
+
+SEGMENT_COST = 128  # bytes
 
 WRAP = 1 << 32
 PREFACE = b"PRI * HTTP/2"
@@ -81,9 +83,10 @@ class _Way:
         """Tell of a segment, or let it wait."""
         late = -_distance(self._expected or 0, number)
         if late < 0:
-            if number not in self._waiting or len(self._waiting[number].data) < len(segment.data):
+            known = self._waiting.get(number)
+            if known is None or len(known.data) < len(segment.data):
                 self._waiting[number] = segment
-                self._waiting_bytes += len(segment.data)
+                self._waiting_bytes += _cost(segment) - (0 if known is None else _cost(known))
             if self._waiting_bytes > MAX_WAITING:
                 yield from self.give_up(time)
             return
@@ -104,7 +107,7 @@ class _Way:
                 if _distance(self._expected or 0, number) > 0:
                     break
                 segment = self._waiting.pop(number)
-                self._waiting_bytes -= len(segment.data)
+                self._waiting_bytes -= _cost(segment)
                 yield from self._place(number, segment, time)
                 is_new = True
 
@@ -168,6 +171,10 @@ def _ends(segment: Segment) -> tuple[str, str]:
 
 def _port(address: str) -> int:
     return int(address.rpartition(":")[2])
+
+
+def _cost(segment: Segment) -> int:
+    return len(segment.data) + SEGMENT_COST
 
 
 def _distance(start: int, number: int) -> int:

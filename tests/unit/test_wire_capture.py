@@ -216,6 +216,12 @@ def test_a_packet_that_was_captured_in_part_leaves_a_gap() -> None:
     assert sent(pieces) == [b"one", "7 bytes are missing in the capture", b"two"]
 
 
+def test_a_segment_that_comes_again_and_longer_waits_once() -> None:
+    longer = [segment(b"b" * size, 2) for size in range(1, 1_500)]
+    late = [segment(b"", 0, SYN), *longer, segment(b"a", 1)]
+    assert joined(pieces_of(late)) == b"a" + b"b" * 1_499
+
+
 def test_no_segment_is_waited_for_without_end() -> None:
     big = b"x" * 60_000
     later = [segment(big, 10 + index * len(big)) for index in range(MAX_WAITING // len(big) + 2)]
