@@ -12,6 +12,7 @@ import base64
 import bisect
 import hashlib
 import importlib.resources
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,7 +207,7 @@ class Page:
         self._runs.setdefault(way, []).extend(self._add_section(latest, record))
 
     def write(self) -> None:
-        """Write the page.
+        """Write the page, readable by its owner only, as sessions are: it tells what TLS was to hide.
 
         Raises:
             OSError: the file cannot be written.
@@ -228,7 +229,8 @@ class Page:
             most_letters=MOST_LETTERS,
             least_pause=PAUSE,
         )
-        with self._path.open("w", encoding="utf-8", newline="\n") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(os.open(self._path, flags, 0o600), "w", encoding="utf-8", newline="\n") as file:
             file.writelines(page)
 
     def _new_arrow(self, record: Record) -> Arrow:

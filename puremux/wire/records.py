@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .parts import Layer, Part
+from .parts import Part
 
 __all__ = [
     "CLIENT",
@@ -203,9 +203,3 @@ def leaves(records: Iterable[Record]) -> Iterator[Part]:
             for leaf in part.leaves():
                 if not leaf.is_carried and not leaf.is_unpacked and leaf.data:
                     yield leaf
-
-
-def unknown(record: Record) -> str:
-    """Why bytes of a record are not understood; empty if all are."""
-    found = (leaf for part in record.parts for leaf in part.leaves() if leaf.layer is Layer.UNKNOWN)
-    return next((leaf.note for leaf in found), "")

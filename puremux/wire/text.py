@@ -59,10 +59,6 @@ class Printer:
         for segments in _describe(record, self._full):
             self._write(segments)
 
-    def say(self, sentence: str) -> None:
-        """Write a line that is no record's."""
-        self._write([(sentence, "note")])
-
 
 class _Write(Protocol):
     def __call__(self, segments: Segments) -> None: ...

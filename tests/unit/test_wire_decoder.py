@@ -39,7 +39,6 @@ from puremux.wire.records import (
     Preface,
     Record,
     leaves,
-    unknown,
 )
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -60,6 +59,12 @@ def decode(client: bytes = b"", server: bytes = b"", bounds: Bounds | None = Non
     check_tiles(records, CLIENT, client)
     check_tiles(records, SERVER, server)
     return records
+
+
+def unknown(record: Record) -> str:
+    """Why bytes of a record are not understood; empty if all are."""
+    found = (leaf for part in record.parts for leaf in part.leaves() if leaf.layer is Layer.UNKNOWN)
+    return next((leaf.note for leaf in found), "")
 
 
 def of(kind: type, records: Iterable[Record]) -> list[Any]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from puremux.errors import PuremuxError
 from puremux.transport.tap import BytesPassed
 from puremux.wire import Connection, Piece, Recorder
+from puremux.wire.page import Page
 from puremux.wire.records import CLIENT, SERVER
 from puremux.wire.session import SessionWriter, read_session
 
@@ -105,6 +106,12 @@ def test_a_recorder_is_a_tap(tmp_path: Path) -> None:
 def test_a_session_is_its_owners_only(tmp_path: Path) -> None:
     Recorder(tmp_path / "session").close()
     assert stat.S_IMODE((tmp_path / "session").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have owners and modes on POSIX")
+def test_a_page_is_its_owners_only(tmp_path: Path) -> None:
+    Page(tmp_path / "page.html").write()
+    assert stat.S_IMODE((tmp_path / "page.html").stat().st_mode) == 0o600
 
 
 def test_what_was_recorded_is_there_before_the_end(tmp_path: Path) -> None:
