@@ -80,7 +80,7 @@ class _Asked(Handler):
         self._is_asked = True
         try:
             asked = health_pb2.HealthCheckRequest.FromString(payload).service
-        except Exception as error:  # noqa: BLE001  protobuf has a DecodeError in each of its implementations
+        except Exception as error:  # noqa: BLE001  without its C core protobuf raises more than DecodeError
             self.finish(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}")
             return
         self.answer(asked)

@@ -52,7 +52,7 @@ class _Export:
     def message(self, payload: bytes) -> None:
         try:
             request = self._parse(payload)
-        except Exception as error:  # noqa: BLE001  protobuf has a DecodeError in each of its implementations
+        except Exception as error:  # noqa: BLE001  without its C core protobuf raises more than DecodeError
             self._responder.finish(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}")
             return
         try:

@@ -93,7 +93,7 @@ def _answered(service: Service, answer: Answer, details: dict[str, object]) -> F
     try:
         health = health_pb2.HealthCheckResponse.FromString(answer.messages[0])
         name = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)
-    except Exception as error:  # noqa: BLE001  protobuf has a DecodeError in each of its implementations
+    except Exception as error:  # noqa: BLE001  without its C core protobuf raises more than DecodeError
         return left_out(service.name, f"the answer cannot be read: {printable(str(error))}", **details)
     details["health"] = name
     if name in ("NOT_SERVING", "SERVICE_UNKNOWN"):

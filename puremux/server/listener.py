@@ -57,7 +57,7 @@ class Listener:
                     self._pause()
                 return
             _prepare(sock)
-            self._accepted(sock, f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix")
+            self._accepted(sock, str(HostPort(name[0], name[1])) if isinstance(name, tuple) else "unix")
 
     def close(self) -> None:
         """Listen no more."""

@@ -90,7 +90,7 @@ class Server:
         """Run a step under the driver's lock: here if it is free, else by the driver, and wait for that.
 
         The driver of a busy server gives its lock away for moments only, which a thread that waits for it can miss
-        for very long.
+        for very long.  A driver that has not come to it within ten seconds does it later.
         """
         if self.driver.lock.acquire(blocking=False):
             try:

@@ -1,6 +1,6 @@
 """The spans that pages show: the newest, examples of each latency and error, and counts by name; all of it bounded.
 
-Floor 5, zpages: imports surface.
+Floor 5, zpages: imports surface, and methods below.
 Source: OpenCensus's tracez, whose latency buckets these are; spans that ended with an error are counted by status.
 
 One thread adds, any thread reads.  The lock is held for a batch of spans at a time, and readers get copies.
@@ -16,13 +16,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, Union
 
+from .. import methods
 from .surface import Surface
 
 __all__ = ["BUCKETS", "ERRORS", "Bounds", "NameView", "SpanBook", "bucket_of", "name_id"]
 
-LATENCY_BOUNDS = (10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 10**9, 10**10, 10**11)  # nanoseconds
+LATENCY_BOUNDS = tuple(round(bound * 1e9) for bound in methods.LATENCY_BOUNDS)  # nanoseconds
 BUCKETS = ("0", "10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s")
-"""Where each latency bucket begins."""
+"""Where each latency bucket begins, of spans and of calls."""
 
 ERRORS = "errors"
 """The cell of spans that ended with a status other than OK."""
@@ -127,9 +128,10 @@ class SpanBook:
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self.bounds = bounds or Bounds()
-        self._forget()
+        self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Begin anew: in a forked child, whose parent's threads may have held the lock."""
         self._lock = threading.Lock()
         self._names: dict[str, _Name] = {}
         self._newest: deque[Surface] = deque()
@@ -138,10 +140,6 @@ class SpanBook:
         self._sample_bytes = 0
         self.added = 0
         """Spans that came by so far."""
-
-    def forget(self) -> None:
-        """Begin anew: in a forked child, whose parent's threads may have held the lock."""
-        self._forget()
 
     def add(self, spans: Iterable[Surface]) -> None:
         """Count spans, and hold them as long as there is room."""

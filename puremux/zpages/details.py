@@ -81,7 +81,7 @@ def view_span(found: Surface) -> SpanView:
     """
     try:
         span = trace_pb2.Span.FromString(found.whole) if isinstance(found.whole, bytes) else found.whole
-    except Exception as error:  # protobuf has a DecodeError in each of its implementations
+    except Exception as error:  # without its C core protobuf raises more than DecodeError
         raise ValueError(f"the span cannot be decoded: {error}") from error
     return SpanView(
         KINDS.get(span.kind, ""),

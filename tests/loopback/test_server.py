@@ -293,7 +293,25 @@ def test_what_is_handed_over_does_not_wait_for_a_turn_of_all_clients(start: Star
     assert turns.index("handed over") < 6
 
 
-# Unix sockets
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "listen, begins", [("127.0.0.1:0", "127.0.0.1:"), ("[::1]:0", "[::1]:"), ("unix:{}/socket", "unix")]
+)
+def test_a_handler_knows_where_its_client_is(listen: str, begins: str, tmp_path: Path) -> None:
+    peers: list[str] = []
+
+    def method(responder: Responder) -> Echo:
+        peers.append(responder.peer)
+        return Echo(responder)
+
+    server = Server({ECHO: method})
+    try:
+        echo(server.listen(listen.format(tmp_path)))
+    finally:
+        server.stop()
+    assert peers[0].startswith(begins)
 
 
 def test_the_socket_that_a_server_left_behind_gives_way(start: Start, tmp_path: Path) -> None:
