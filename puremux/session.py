@@ -156,9 +156,7 @@ class Session:
 
     def lose(self, reason: str) -> None:
         """Give the connection up because of what its owner knows."""
-        for event in self.connection.lose(reason):
-            self._handle(event)
-        self._link.close()
+        self._link.lose(reason)
 
     def close(self) -> None:
         """Close politely: say GOAWAY, then close the socket."""

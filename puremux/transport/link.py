@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections import deque
 from typing import Callable
 
 from ..errors import TransportError
@@ -60,6 +61,9 @@ class Link:
         self._waits_for_reader = waits_for_reader
         self._unsent = memoryview(b"")
         self._closed = False
+        self._is_broken = False  # nothing can be sent any more
+        self._events: deque[Event] = deque()  # to be handled
+        self._is_dispatching = False
         self._watched_events = 0
         connection.initiate()
 
@@ -83,7 +87,7 @@ class Link:
         try:
             self._receive()
         except TransportError as error:
-            self._lose(error.message)
+            self.lose(error.message)
         else:
             self.flush()
 
@@ -92,14 +96,14 @@ class Link:
     def flush(self) -> None:
         """Write what the protocol connection has to send, as far as the socket takes it."""
         try:
-            while not self._closed and self._send_some():
+            while not self._closed and not self._is_broken and self._send_some():
                 pass
         except TransportError as error:
-            self._unsent = memoryview(b"")
+            self._is_broken, self._unsent = True, memoryview(b"")  # what is left out makes nonsense of what follows
             # Not at once: the caller is in the middle of a step of his own.
             self._driver.call_soon(functools.partial(self._lose_unless_heard, error.message))
         except BaseException:  # Ctrl-C: some bytes may be lost, and frames behind them would mean something else
-            self._lose("a write was interrupted")
+            self.lose("a write was interrupted")
             raise
         self._dispatch(self.connection.take_events())
         if self.connection.has_ended and not self._unsent:
@@ -113,8 +117,15 @@ class Link:
             self._closed = True
             if self._tap is not None:
                 self._tap.passed("sent", b"")
-            self._dispatch(self.connection.lose("the connection was closed on this side"))
             self._driver.call_soon(self._close_socket)
+            self._dispatch(self.connection.lose("the connection was closed on this side"))
+
+    def lose(self, reason: str) -> None:
+        """Give the connection up, for a reason of one sentence; every call on it ends as UNAVAILABLE."""
+        try:
+            self._dispatch(self.connection.lose(reason))
+        finally:
+            self.close()
 
     def abandon(self) -> None:
         """Close our copy of a socket that belongs to the parent process.  In a forked child."""
@@ -171,20 +182,33 @@ class Link:
     def _lose_unless_heard(self, reason: str) -> None:
         """Nothing can be sent any more; but what the peer said before it closed may be the answer to a call."""
         if not self._closed:
-            with contextlib.suppress(TransportError):
-                self._receive()
-            self._lose(reason)
-
-    def _lose(self, reason: str) -> None:
-        self._dispatch(self.connection.lose(reason))
-        self.close()
+            try:
+                with contextlib.suppress(TransportError):
+                    self._receive()
+            finally:
+                self.lose(reason)
 
     def _dispatch(self, events: list[Event]) -> None:
-        """Have each event handled; an error in the handling of one must not keep the others from who waits for them."""
-        failed: Exception | None = None
-        for event in events:
+        """Have each event handled, in order; an error in the handling of one must not keep the others from who waits.
+
+        A handler that flushes may bring up more of them: they are behind those that came before, whose handling is
+        under way.
+        """
+        self._events += events
+        if not self._is_dispatching:
+            self._is_dispatching = True
             try:
-                self._handle(event)
+                self._handle_each()
+            finally:
+                self._is_dispatching = False
+                if self._events:  # Ctrl-C in the middle of it: the others are still to be told
+                    self._driver.call_soon(functools.partial(self._dispatch, []))
+
+    def _handle_each(self) -> None:
+        failed: Exception | None = None
+        while self._events:
+            try:
+                self._handle(self._events.popleft())
             except Exception as error:  # noqa: BLE001  not lost: it is raised below
                 failed = error if failed is None else failed
         if failed is not None:

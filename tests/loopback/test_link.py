@@ -13,8 +13,9 @@ from hpack import Encoder
 from hyperframe.frame import HeadersFrame
 
 from puremux.channel import Channel
+from puremux.errors import TransportError
 from puremux.protocol.connection import Connection
-from puremux.protocol.events import CallEnded, ConnectionEnded, Event
+from puremux.protocol.events import CallEnded, ConnectionEnded, Event, HalfClosed, MessageReceived
 from puremux.protocol.metadata import request_headers
 from puremux.status import StatusCode
 from puremux.transport.driver import Driver
@@ -123,6 +124,90 @@ def test_what_the_peer_said_before_it_closed_is_heard_although_nothing_can_be_se
     assert ends.ended.wait(LIMIT)
     (call,) = [each for each in ends.events if isinstance(each, CallEnded)]
     assert call.code is StatusCode.PERMISSION_DENIED
+
+
+def test_messages_that_waited_for_others_to_be_taken_stay_behind_them(driver: Driver) -> None:
+    """A reader who takes and flushes at once lets a third message and the end go on, before he has seen the second."""
+    ours, peer = socket.socketpair()
+    client = Connection(client_side=True)
+    told: list[str] = []
+
+    def handle(event: Event) -> None:
+        if isinstance(event, (MessageReceived, HalfClosed)):
+            told.append(str(event.payload[:1], "ascii") if isinstance(event, MessageReceived) else "end")
+        if isinstance(event, MessageReceived):
+            connection.message_taken(event.stream_id)
+            link.flush()
+
+    connection = Connection(client_side=False)
+    with driver.lock:
+        link = Link(driver, byte_stream(ours, "the client"), connection, handle)
+    client.initiate()
+    stream = client.open(request_headers("/t/M", authority="a", scheme="http", encoding="gzip"))
+    for letter in b"abc":
+        client.send_message(stream, bytes([letter]) * MIB, encoding="gzip", end=letter == ord("c"))
+    peer.sendall(client.data_to_send())
+    with driver.lock:
+        link.flush()
+    assert within(lambda: "end" in told)
+    assert told == ["a", "b", "c", "end"]
+    peer.close()
+    assert within(lambda: link.fileno() == -1)
+
+
+def test_nothing_is_sent_behind_what_could_not_be_sent(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = Ends(driver)
+    asked: list[int] = []
+
+    def refuse(data: memoryview) -> int:
+        asked.append(len(data))
+        raise TransportError("the peer", "The connection to the peer was lost: it is gone.")
+
+    with driver.lock:
+        monkeypatch.setattr(ends.link._stream, "send", refuse)
+        for _ in range(2):  # TLS takes no other bytes than those that it has begun to send
+            ends.connection.ping(b"puremux\0")
+            ends.link.flush()
+    assert ends.ended.wait(LIMIT) and "it is gone" in ends.reason
+    assert len(asked) == 1
+    ends.peer.close()
+
+
+def test_a_handler_that_fails_at_the_end_leaves_no_socket_open(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = Ends(driver)
+
+    def fail(event: Event) -> None:
+        raise RuntimeError("a handler's fault")
+
+    with driver.lock:
+        monkeypatch.setattr(ends.link, "_handle", fail)
+        with pytest.raises(RuntimeError):
+            ends.link.close()
+    assert within(lambda: ends.link.fileno() == -1)
+    ends.peer.close()
+
+
+def test_a_handler_that_is_interrupted_keeps_nothing_from_the_others(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = Ends(driver)
+    ends.peer.sendall(b"\0\0\0\x04\0\0\0\0\0")
+    assert within(lambda: ends.connection.can_open)
+    interrupted: list[Event] = []
+
+    def interrupt(event: Event) -> None:
+        if not interrupted:
+            interrupted.append(event)
+            raise KeyboardInterrupt
+        ends._handle(event)
+
+    with driver.lock:
+        monkeypatch.setattr(ends.link, "_handle", interrupt)
+        ends.connection.open(request_headers("/t/M", authority="a", scheme="http"))
+        with pytest.raises(KeyboardInterrupt):
+            ends.link.close()
+    assert isinstance(interrupted[0], CallEnded) and ends.ended.wait(LIMIT)
+    ends.peer.close()
 
 
 def test_the_tap_sees_every_byte_both_ways(driver: Driver) -> None:
