@@ -43,13 +43,25 @@ class _ConfigStream(CallBase):
             may_retry=False,
         )
         self._service = service
+        self._owes_answer = False
 
     def opened(self) -> None:
         self.send_message(self._service.announcement())
 
     def message_received(self, payload: bytes) -> None:
+        self._service.update(payload)
+        self._owes_answer = True
+        self._answer()
         self.message_taken()
-        self.send_message(self._service.updated(payload))
+
+    def drained(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        """Tell what is in force; once for all that the agent has asked for while it did not read."""
+        if self._owes_answer and not self.pending and not self.is_half_closed:
+            self._owes_answer = False
+            self.send_message(self._service.answer())
 
     def connection_leaves(self) -> None:
         self.half_close()  # so that nothing of ours holds the connection up
@@ -107,13 +119,16 @@ class ConfigService:
         message.config.MergeFromString(self._following.current())
         return message.SerializeToString()
 
-    def updated(self, payload: bytes) -> bytes:
-        """Do what the agent's message asks for; return the answer, which tells what is in force now."""
+    def update(self, payload: bytes) -> None:
+        """Do what the agent's message asks for."""
         try:
             update = trace_service_pb2.UpdatedLibraryConfig.FromString(payload)
             self._following.apply(update.config.SerializeToString())
         except Exception as error:  # noqa: BLE001  protobuf has a DecodeError in each implementation; the old settings stay
             self._complain("the agent's configuration", f"The agent sent a configuration that cannot be used: {error}")
+
+    def answer(self) -> bytes:
+        """The message that tells what is in force now."""
         message = trace_service_pb2.CurrentLibraryConfig()
         message.config.MergeFromString(self._following.current())
         return message.SerializeToString()

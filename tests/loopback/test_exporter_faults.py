@@ -237,6 +237,46 @@ def test_an_agent_that_configures_and_closes_is_not_called_again_and_again(endin
         eventually(lambda: exporter.stats()["connections"] >= 2, 10)
 
 
+def test_an_agent_that_configures_what_is_about_to_leave_is_heard_and_not_answered(
+    ending: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = new_agent(ending)
+    agent.on_config = lambda stream: None
+    with exporter_to(agent) as exporter:
+        eventually(lambda: agent.configs and len(agent.configs[0].messages) == 1, 10)
+        agent.on_half_close = lambda stream: None if stream in agent.configs else agent.confirm(stream)
+        stream = exporter._engine._config._stream
+        with exporter._engine.channel.driver.lock:
+            assert stream is not None
+            stream.connection_leaves()  # as at GOAWAY
+        eventually(lambda: agent.configs[0].has_half_closed, 10)
+        agent.configs[0].responder.send(OFFERED)
+        in_force = trace_config_pb2.TraceConfig.FromString
+        eventually(lambda: in_force(exporter.sampler.current()).HasField("constant_sampler"), 10)
+    assert not caplog.records
+
+
+def test_an_agent_that_configures_without_end_and_never_reads_fills_no_memory(
+    ending: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow(monkeypatch, 65_535)
+    agent = new_agent(ending)
+    agent.on_config = lambda stream: None
+    with exporter_to(agent) as exporter:
+        eventually(lambda: agent.configs and len(agent.configs[0].messages) == 1, 10)
+        stream = exporter._engine._config._stream
+        with agent.server.driver.lock:  # it reads nothing
+            for number in range(1, 4_001):
+                config = trace_config_pb2.TraceConfig(max_number_of_attributes=number)
+                update = trace_service_pb2.UpdatedLibraryConfig(config=config)
+                agent.configs[0].responder.send(update.SerializeToString())
+            eventually(lambda: exporter.sampler.limits.max_attributes == 4_000, 20)
+            with exporter._engine.channel.driver.lock:
+                assert stream is not None and stream.pending < 1_000
+        answers = trace_service_pb2.CurrentLibraryConfig.FromString
+        eventually(lambda: answers(agent.configs[0].messages[-1]).config.max_number_of_attributes == 4_000, 20)
+
+
 def test_an_agent_that_refuses_at_once_is_asked_ever_more_rarely(ending: ExitStack) -> None:
     agent = new_agent(ending)
     agent.on_message = lambda stream: stream.responder.finish(StatusCode.RESOURCE_EXHAUSTED, "too busy")
