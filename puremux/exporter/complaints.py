@@ -74,10 +74,17 @@ class Complaints:
 
     def newest(self) -> list[Complaint]:
         """What was said, logged or not, the newest first; bounded."""
-        return list(reversed(self._newest))
+        return list(self._newest.copy())[::-1]
 
     def _remember(self, kind: str, sentence: str) -> None:
         times = 1
-        if self._newest and self._newest[-1].sentence == sentence:
-            times += self._newest.pop().times
+        try:
+            last = self._newest.pop()  # in one step with the look at it, as other threads complain too
+        except IndexError:
+            pass
+        else:
+            if last.sentence == sentence:
+                times += last.times
+            else:
+                self._newest.append(last)
         self._newest.append(Complaint(time.time(), kind, sentence, times))

@@ -34,3 +34,20 @@ def test_the_newest_are_kept_and_repetitions_are_counted() -> None:
     for number in range(100):
         complaints.say("kind", f"sentence {number}")
     assert len(complaints.newest()) == NEWEST
+
+
+def test_two_threads_may_complain_at_once() -> None:
+    complaints = Complaints(logging.getLogger("test.complaints"), lambda: 0.0)
+
+    class Slow(str):
+        """While it is compared, another thread has taken what was there."""
+
+        def __eq__(self, other: object) -> bool:
+            complaints.forget()
+            return str(self) == str(other)
+
+        __hash__ = str.__hash__
+
+    complaints.say("export", Slow("no span"))
+    complaints.say("export", Slow("no span"))
+    assert complaints.newest()[0].sentence == "no span"
