@@ -5,7 +5,6 @@ Floor 4, exporter: imports most of its neighbours, and channel and driver below.
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 from collections.abc import Iterable
@@ -101,19 +100,22 @@ class Engine:
 
     def summon(self) -> None:
         """Have the thread look at the queues soon; before the start they wait for it."""
-        if self._stopped:
-            self._drop_undelivered()
-        elif self._started and not self._summoned:
-            self._summoned = True
-            self._driver.call_unlocked(self._work)
+        self._ask_for(self._work)
 
     def summon_all(self) -> None:
         """Have the thread send what is in the queues, however little, soon; likewise."""
+        self._ask_for(self._work_all)
+
+    def _ask_for(self, work: Callable[[], None]) -> None:
         if self._stopped:
             self._drop_undelivered()
-        elif self._started and not self._summoned:
+        elif not self._started:
+            return
+        elif not self._summoned:
             self._summoned = True
-            self._driver.call_unlocked(self._work_all)
+            self._driver.call_unlocked(work)
+        elif not self._driver.is_running:
+            self._driver.wake()  # it could not start when it was asked: there was no descriptor left
 
     def retire(self) -> None:
         """Nobody will use the exporter any more: deliver what it holds, then stop.  Does not wait."""
@@ -142,7 +144,7 @@ class Engine:
             self._run()
             mark = self._begin_draining()
             try:
-                self._driver.wait_for(self._changed, lambda: self._stopped or self._has_passed(mark), timeout)
+                self._wait_for(mark, timeout)
                 return self._has_passed(mark) and (self._delivered or not self._stopped)
             finally:
                 self._marks.remove(mark)
@@ -252,16 +254,22 @@ class Engine:
         if self._report_every is not None:
             self._report()
         mark = self._begin_draining()
-        wait = functools.partial(self._driver.wait_for, self._changed, lambda: self._stopped or self._has_passed(mark))
         try:
             if timeout is not None:
-                wait(timeout)
+                self._wait_for(mark, timeout)
                 return
             began = self._driver.clock()
-            if not wait(DEAD_WAIT) and self._heard_since(began):
-                wait(STOP_WAIT - DEAD_WAIT)
+            if not self._wait_for(mark, DEAD_WAIT) and self._heard_since(began):
+                self._wait_for(mark, STOP_WAIT - DEAD_WAIT)
         finally:
             self._marks.remove(mark)
+
+    def _wait_for(self, mark: _Mark, timeout: float | None) -> bool:
+        try:
+            return self._driver.wait_for(self._changed, lambda: self._stopped or self._has_passed(mark), timeout)
+        except OSError as error:
+            self.complain("no descriptors", f"Nothing can be sent: {error}")
+            return False
 
     def _heard_since(self, when: float) -> bool:
         return any(session.heard_at >= when for signal in self.signals for session in signal.service.sessions)

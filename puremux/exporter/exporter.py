@@ -327,8 +327,12 @@ class _Piece:
 
 def _pieces(metric: Any) -> Iterator[Any]:
     """The metric, or several with its descriptor, none of them too large for one message."""
-    series = getattr(metric, "time_series", ())
-    if len(series) <= MOST_SERIES:
+    try:
+        series = metric.time_series
+        is_small = len(series) <= MOST_SERIES
+    except Exception:  # noqa: BLE001  no metric, or one of another shape: the encoder sees what can be sent, and counts
+        is_small = True
+    if is_small:
         yield metric
         return
     for begin in range(0, len(series), MOST_SERIES):

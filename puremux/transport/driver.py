@@ -1,6 +1,6 @@
 """One thread that waits for everybody: sockets, timers, dials, and work handed over by other threads.
 
-Floor 3, transport: imports the standard library, ``threads`` and ``wait``.
+Floor 3, transport: imports the standard library, ``loop``, ``threads`` and ``wait``.
 
 The rules that keep it simple:
 
@@ -26,6 +26,7 @@ import weakref
 from collections import deque
 from typing import Any, Callable, Protocol, TypeVar
 
+from .loop import Loop
 from .threads import start_thread
 from .wait import Clock, Step
 
@@ -84,7 +85,7 @@ class Driver:
         _DRIVERS.add(self)
 
     def _forget_everything(self) -> None:
-        self._loop: _Loop | None = None  # opened with the thread: until then a driver costs no descriptor
+        self._loop: Loop | None = None  # opened with the thread: until then a driver costs no descriptor
         self._timers: list[tuple[float, int, Timer]] = []
         self._sweep_at = 100
         self._soon: deque[Callable[[], None]] = deque()
@@ -95,6 +96,7 @@ class Driver:
         self._turning: int | None = None  # the thread that turns the loop
         self._timeout: float | None = None  # how long the next turn may wait, if that is known already
         self._awake = False
+        self._is_starved = False  # the operating system lends no descriptors to a loop, and the log has said so
 
     @property
     def is_running(self) -> bool:
@@ -162,10 +164,11 @@ class Driver:
             return
         if self._thread is None and not self._start():
             return
-        if not self._awake and self._loop is not None:
+        loop = self._loop  # once: the driver's thread may end meanwhile
+        if not self._awake and loop is not None:
             self._awake = True
             try:
-                self._loop.wake()
+                loop.wake()
             except BaseException:  # Ctrl-C: a wake-up that is lost is a delay
                 self._awake = False
                 raise
@@ -177,6 +180,8 @@ class Driver:
 
         Args:
             timeout: seconds, or None to wait as long as it takes (a call without deadline).
+        Raises:
+            OSError: there are no file descriptors left for a loop, so that nothing would ever happen.
         """
         until = None if timeout is None else self.clock() + timeout
         while not predicate():
@@ -209,15 +214,23 @@ class Driver:
         with self.lock:
             if self._thread is not None:
                 return True
-            self._thread = start_thread(self._run, self.name, self._opened())
+            try:
+                loop = self._opened()
+            except OSError as error:  # whoever hands something over must not suffer for it; the next one tries again
+                if not self._is_starved:
+                    logger.warning("puremux: nothing can be sent before there are file descriptors again: %s", error)
+                self._is_starved = True
+                return False
+            self._is_starved = False
+            self._thread = start_thread(self._run, self.name, loop)
             return self._thread is not None
 
-    def _opened(self) -> _Loop:
+    def _opened(self) -> Loop:
         if self._loop is None:
-            self._loop = _Loop()
+            self._loop = Loop()
         return self._loop
 
-    def _run(self, loop: _Loop) -> None:
+    def _run(self, loop: Loop) -> None:
         longest = IDLE_WAIT if threading.current_thread().daemon else ORPHAN_WAIT
         try:
             while self._loop is loop and not self._closed and self._program_runs():
@@ -304,7 +317,7 @@ class Driver:
             if callback is not None:
                 self._guarded(callback)
 
-    def _update_selector(self, loop: _Loop) -> None:
+    def _update_selector(self, loop: Loop) -> None:
         changed, self._changed = self._changed, set()
         for watched in changed:
             wanted = (watched.fileno(), watched.events())
@@ -363,38 +376,6 @@ class Driver:
             listener = reference()
             if listener is not None:
                 self._guarded(listener)
-
-
-class _Loop:
-    """What the operating system lends to a turning loop: a selector, and a socket pair that wakes it."""
-
-    def __init__(self) -> None:
-        self.selector = selectors.DefaultSelector()
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
-        self.selector.register(self._wake_in, selectors.EVENT_READ, None)
-
-    def wake(self) -> None:
-        """End the selector's wait, from any thread."""
-        try:
-            self._wake_out.send(b"\0")
-        except OSError:
-            pass  # full: it is awake already; closed: the driver has stopped
-
-    def drain_wakes(self) -> None:
-        """Take the bytes that woke it."""
-        try:
-            while len(self._wake_in.recv(4096)) == 4096:
-                pass
-        except BlockingIOError:
-            pass
-
-    def close(self) -> None:
-        """Give everything back."""
-        self.selector.close()
-        self._wake_in.close()
-        self._wake_out.close()
 
 
 class Task:

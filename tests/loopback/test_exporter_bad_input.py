@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import ssl
@@ -23,6 +24,11 @@ from tests.loopback.test_exporter import span, spans
 from tests.waiting import eventually
 
 IMPATIENT = {"bundle_delay": 0.02, "reconnection_period": 0.05, "connect_timeout": 2.0}
+
+
+def metric(name: str) -> Any:
+    descriptor = SimpleNamespace(name=name, description="", unit="1", type=4, label_keys=[])
+    return SimpleNamespace(descriptor=descriptor, time_series=[])
 
 
 def sentences(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -136,6 +142,34 @@ def test_an_attribute_that_cannot_be_sent_costs_neither_the_span_nor_the_program
         assert exporter.flush(10)
         (held,) = agent.store.recent_spans()
     assert held.span.attributes.attribute_map["fine"].int_value == 1
+
+
+def test_a_metric_that_is_none_costs_no_other_and_is_counted() -> None:
+    exporter = Exporter("127.0.0.1:1", start=False)
+    odd = SimpleNamespace(descriptor=None, time_series=iter(()))
+    exporter.export_metrics([metric("before"), odd, 7, metric("after")])
+    assert exporter.stats()["metrics"]["accepted"] == 4
+    exporter.stop(0)
+
+
+def test_no_descriptors_left_is_counted_and_never_raised(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*args: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with Agent("127.0.0.1:0") as agent:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socketpair", refuse)
+            exporter = Exporter(agent.address, **IMPATIENT)
+            exporter.export(spans(3))
+            exporter.export_metrics([metric("m")])
+            assert not exporter.flush(0.1)
+            assert exporter.stats()["queue"] == 3
+        exporter.export(spans(400))
+        assert exporter.flush(10), "there are some again"
+        assert exporter.stop() and exporter.stats()["confirmed"] == 403
+    assert all("Too many open files" in each for each in sentences(caplog)) and sentences(caplog)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
+import socket
 import threading
 import time
 import weakref
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from puremux.transport.driver import Driver
+from puremux.transport.loop import Loop
 from puremux.transport.wait import Step, Wait
 from tests.waiting import eventually
 
@@ -292,3 +295,47 @@ def test_a_callback_that_waits_for_the_one_behind_it_leaves_the_thread_alive(dri
     driver.call_unlocked(done.set)
     assert done.wait(5)
     assert threads[0] == threads[1]
+
+
+def test_no_descriptors_left_harms_nobody_who_hands_over(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*args: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socketpair", refuse)
+        done = done_by(driver)
+        driver.call_unlocked(lambda: None)
+        with pytest.raises(OSError, match="Too many"), driver.lock:
+            driver.wait_for(threading.Condition(driver.lock), done.is_set, LIMIT)
+        assert not driver.is_running
+    (record,) = caplog.records
+    assert "Too many open files" in record.getMessage()
+    driver.wake()
+    assert done.wait(LIMIT), "the next who wakes it finds that there are some again"
+
+
+def test_a_loop_that_ends_while_it_is_woken_harms_nobody() -> None:
+    class Ending(Driver):
+        """Its loop is gone from the second look on, as when its thread ends between the two."""
+
+        looks = 0
+
+        @property
+        def _loop(self) -> Any:
+            self.looks += 1
+            return self._kept if self.looks == 1 else None
+
+        @_loop.setter
+        def _loop(self, loop: Any) -> None:
+            self._kept = loop
+
+    driver = Ending()
+    loop = Loop()
+    driver._thread, driver._loop, driver.looks = threading.current_thread(), loop, 0
+    try:
+        driver.wake()
+    finally:
+        loop.close()
+    assert driver.looks == 1
