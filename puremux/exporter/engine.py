@@ -18,7 +18,6 @@ from .complaints import Complaints
 from .config import ConfigService, Configurable
 from .ending import at_end_of_child, never_at_end
 from .own import OwnMetrics
-from .reading import describe
 from .signals import MAX_BATCH_BYTES, Signal
 from .streams import Pace, Service
 from .watching import Watchers
@@ -367,7 +366,7 @@ class Engine:
         size = 0
         try:
             for item in items:
-                part = self._encoded(signal, item)
+                part = signal.entry(item, self.complain)
                 if parts and size + len(part) > MAX_BATCH_BYTES:
                     left -= self._submit(signal, parts)
                     parts, size = [], 0
@@ -380,14 +379,6 @@ class Engine:
                 signal.fail(left)
         if self._stopped:
             self._drop_undelivered()
-
-    def _encoded(self, signal: Signal, item: Any) -> bytes:
-        """The item's entry; nothing, for one that cannot be encoded."""
-        try:
-            return signal.encode(item)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  an item of the application's may raise anything, and is no reason to lose the others
-            self.complain("an item", f"One of the {signal.name} cannot be encoded: {describe(error)}")
-            return b""
 
     def _submit(self, signal: Signal, parts: list[bytes]) -> int:
         if parts:

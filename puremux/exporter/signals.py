@@ -1,6 +1,6 @@
 """Spans, or metrics, on their way from the application's hands to the agent's, and what became of them.
 
-Floor 4, exporter: imports batches, queue and streams.
+Floor 4, exporter: imports batches, queue, reading and streams.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 from .batches import Batch, Ledger
 from .queue import HandOver
+from .reading import describe
 from .streams import Service
 
 __all__ = ["Signal"]
@@ -52,6 +53,14 @@ class Signal:
     def is_settled(self) -> bool:
         """True when all that was handed over is with the agent, or counted as dropped."""
         return not len(self.queue) and not self.in_hands and self.ledger.is_settled
+
+    def entry(self, item: Any, complain: Callable[[str, str], None]) -> bytes:
+        """The item's entry; nothing, and a complaint, for one that cannot be encoded."""
+        try:
+            return self.encode(item)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  an item of the application's may raise anything, and is no reason to lose the others
+            complain("an item", f"One of the {self.name} cannot be encoded: {describe(error)}")
+            return b""
 
     # Under the driver's lock
 
