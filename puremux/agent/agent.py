@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..exporter import Exporter
 from ..methods import MethodView
 from ..server import Server
+from ..transport.address import UnixSocket, parse_address
 from ..transport.driver import Driver
 from .health import HealthService
 from .limits import AgentLimits
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Agent"]
 
 DEFAULT_PORT = 55678
+EVERYWHERE = ("0.0.0.0", "::")  # hosts by which one listens at all addresses of the machine
 EXPIRE_EVERY = 10.0  # seconds between two looks for clients that are gone, at the most
 
 
@@ -88,8 +90,7 @@ class Agent:
                 self._log_spans(spans)
             self.address = self._server.listen(address, DEFAULT_PORT)
             """Where it listens, with the port it got."""
-            if forward == self.address:
-                raise ValueError(f"the agent at {self.address} cannot be its own next agent")
+            self._check_forwarding()
             if prometheus is not None:
                 self._page = self._serve_page(prometheus)
             if zpages is not None:
@@ -190,6 +191,11 @@ class Agent:
         self.store.on_spans(self._forwarder.spans)
         self.store.on_metrics(self._forwarder.metrics)
 
+    def _check_forwarding(self) -> None:
+        forwarder = self._forwarder
+        if forwarder is not None and any(leads_back(to, self.address) for to in forwarder.addresses):
+            raise ValueError(f"the agent at {self.address} cannot be its own next agent")
+
     def _log_spans(self, path: str) -> None:
         from .spanlog import SpanLog  # here, for the same reason
 
@@ -210,6 +216,22 @@ class Agent:
     def _expire(self) -> None:
         self.store.expire()
         self._driver.call_later(min(EXPIRE_EVERY, max(0.1, self.store.limits.stale_after / 4)), self._expire)
+
+
+def leads_back(forward: str, listening: str) -> bool:
+    """Whether an agent would hand everything on to itself, without end; as far as the two addresses tell.
+
+    Args:
+        forward: the next agent's.
+        listening: where the agent listens, with its port.
+    """
+    there, here = (parse_address(each, DEFAULT_PORT).places[0] for each in (forward, listening))
+    if isinstance(there, UnixSocket) or isinstance(here, UnixSocket):
+        return there == here
+    if there.port != here.port:
+        return False
+    on_this_machine = there.is_local and here.is_local and "localhost" in (there.host, here.host)
+    return there.host == here.host or on_this_machine or (there.is_local and here.host in EVERYWHERE)
 
 
 def _host_and_port(address: str, what_takes: str) -> tuple[str, int]:

@@ -39,6 +39,11 @@ class Forwarder:
         self._exporter = Exporter(to, service_name="puremux agent") if isinstance(to, str) else to
         self._exporter.start()
 
+    @property
+    def addresses(self) -> list[str]:
+        """Of the next agent; an exporter of one's own may have several."""
+        return self._exporter.target.split(", ")
+
     def spans(self, received: SpansReceived) -> None:
         """Hand on the spans of a request.
 

@@ -10,6 +10,7 @@ import pytest
 
 from puremux import Channel, Exporter, RpcError, StatusCode
 from puremux.agent import Agent
+from puremux.agent.agent import leads_back
 from puremux.exporter.streams import Pace
 from puremux.proto import metrics_service_pb2, trace_service_pb2
 from tests.unit.agent_messages import metric, metrics_request, node, resource, span, spans_request
@@ -104,6 +105,32 @@ def test_the_end_waits_for_the_next_agent_and_no_longer_than_it_may(last: Script
     began = time.monotonic()
     assert not agent.stop(0.5), "what nobody has confirmed is not delivered"
     assert 0.4 < time.monotonic() - began < LIMIT
+
+
+@pytest.mark.parametrize(
+    "forward, listening, is_own",
+    [
+        ("localhost", "localhost:55678", True),
+        ("localhost:1", "127.0.0.1:1", True),
+        ("127.0.0.1:1", "localhost:1", True),
+        ("127.0.0.1:1", "0.0.0.0:1", True),
+        ("[::1]:1", "[::]:1", True),
+        ("unix:///run/agent", "unix:/run/agent", True),
+        ("127.0.0.1:2", "127.0.0.1:1", False),
+        ("127.0.0.2:1", "127.0.0.1:1", False),
+        ("agent.example:1", "0.0.0.0:1", False),
+        ("unix:/run/other", "unix:/run/agent", False),
+        ("localhost:1", "unix:/run/agent", False),
+    ],
+)
+def test_what_leads_back_to_the_agent_is_seen(forward: str, listening: str, is_own: bool) -> None:
+    assert leads_back(forward, listening) == is_own
+
+
+def test_an_exporter_to_the_agent_itself_is_refused(refused_port: int) -> None:
+    exporter = Exporter(f"127.0.0.1:{refused_port}", insecure=True, start=False)
+    with pytest.raises(ValueError, match="cannot be its own next agent"):
+        Agent(f"localhost:{refused_port}", forward=exporter)
 
 
 def test_an_agent_is_not_its_own_next_one() -> None:
