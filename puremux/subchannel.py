@@ -24,6 +24,9 @@ from .transport.tap import Tap
 __all__ = ["Backoff", "Connectivity", "Keepalive", "Peer", "Session", "Subchannel"]
 
 
+MAX_DEBUG = 256  # bytes of a GOAWAY's explanation that an error repeats; a server may send 16 KiB
+
+
 class Connectivity(enum.Enum):
     """States of a channel (grpc.ChannelConnectivity; doc/connectivity-semantics-and-api.md)."""
 
@@ -254,7 +257,8 @@ class Subchannel:
             self._ping_interval *= 2
         if session is not self.session:
             return
-        said = f" ({event.debug_data.decode('utf-8', 'replace')})" if event.debug_data else ""
+        debug_data = event.debug_data[:MAX_DEBUG].decode("utf-8", "replace")
+        said = f" ({debug_data})" if debug_data else ""
         self.error = TransportError(self.peer.name, f"{self.peer.name}: the server sent GOAWAY{said}.")
         self._draining.append(session)
         for call in list(session.calls.values()):

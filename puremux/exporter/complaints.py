@@ -14,6 +14,7 @@ __all__ = ["Complaint", "Complaints"]
 
 PERIOD = 60.0  # seconds between two log lines of a kind
 NEWEST = 20  # sentences that are kept
+LONGEST = 1_000  # characters of a sentence: an agent may explain a status in 64 KiB
 
 
 class Complaint(NamedTuple):
@@ -54,6 +55,8 @@ class Complaints:
 
     def say(self, kind: str, sentence: str) -> None:
         """Log the sentence, unless one of its kind was logged within the period."""
+        if len(sentence) > LONGEST:
+            sentence = sentence[: LONGEST - 1] + "…"
         self.last = sentence
         self._remember(kind, sentence)
         now = self._clock()

@@ -14,6 +14,8 @@ __all__ = ["at_end", "at_end_of_child", "never_at_end"]
 
 EARLY = 10  # of multiprocessing's finalizers, those of a higher priority are called first
 
+_finalizers: dict[Callable[[], object], Any] = {}
+
 
 def at_end(stop: Callable[[], object]) -> None:
     """Call ``stop`` when the program ends, be it a worker of multiprocessing's."""
@@ -36,6 +38,9 @@ def at_end_of_child(stop: Callable[[], object]) -> None:
 def never_at_end(stop: Callable[[], object]) -> None:
     """Take back what :func:`at_end` has asked for."""
     atexit.unregister(stop)
+    finalizer = _finalizers.pop(stop, None)
+    if finalizer is not None:
+        finalizer.cancel()
 
 
 class _Starting:
@@ -53,7 +58,7 @@ class _Starting:
 def _finalize(stop: Callable[[], object]) -> None:
     util = _util()
     if util is not None:
-        util.Finalize(None, stop, exitpriority=EARLY)
+        _finalizers[stop] = util.Finalize(None, stop, exitpriority=EARLY)
 
 
 def _util() -> Any:

@@ -125,7 +125,7 @@ def _core_library_version() -> str:
 
     try:
         return metadata.version("opencensus")
-    except metadata.PackageNotFoundError:
+    except Exception:  # noqa: BLE001  it is not installed, or so that it cannot be read: no reason to send nothing
         return ""
 
 

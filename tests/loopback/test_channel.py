@@ -14,6 +14,7 @@ from h2.errors import ErrorCodes
 
 from puremux.channel import Channel
 from puremux.errors import AddressError, RpcError
+from puremux.protocol.events import GoAwayReceived
 from puremux.status import StatusCode
 from puremux.subchannel import Backoff, Connectivity, Keepalive
 
@@ -244,6 +245,15 @@ def test_a_silent_server_is_given_up_after_the_connect_timeout(stopped: Time, se
 
 
 # GOAWAY, refusals and limits
+
+
+def test_a_goaway_that_explains_at_length_is_repeated_in_short(server: GrpcServer, channel: Channel) -> None:
+    assert channel.unary_unary("/t/Echo")(b"", timeout=LIMIT) is not None
+    with channel.driver.lock:
+        (subchannel,) = channel._balancer.subchannels
+        assert subchannel.session is not None
+        subchannel.handle(subchannel.session, GoAwayReceived(0, 1, b"no" * 8_192))
+    assert channel.last_error is not None and "GOAWAY (nono" in channel.last_error and len(channel.last_error) < 400
 
 
 def test_goaway_lets_running_calls_finish_and_sends_new_ones_elsewhere(server: GrpcServer, channel: Channel) -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from puremux.exporter.complaints import NEWEST, PERIOD, Complaints
+from puremux.exporter.complaints import LONGEST, NEWEST, PERIOD, Complaints
 
 
 def test_a_kind_is_said_once_a_period(caplog: pytest.LogCaptureFixture) -> None:
@@ -51,3 +51,10 @@ def test_two_threads_may_complain_at_once() -> None:
     complaints.say("export", Slow("no span"))
     complaints.say("export", Slow("no span"))
     assert complaints.newest()[0].sentence == "no span"
+
+
+def test_an_agents_explanation_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints(logging.getLogger("test.complaints"), lambda: 0.0)
+    complaints.say("the agent refuses", "no" * 32_768)
+    assert complaints.last == complaints.newest()[0].sentence and len(complaints.last) == LONGEST
+    assert len(caplog.records[0].getMessage()) < LONGEST + 20

@@ -57,6 +57,17 @@ def test_without_opencensus_no_version_of_it_is_told(monkeypatch: pytest.MonkeyP
     assert Identity().node_message().library_info.core_library_version == ""
 
 
+@pytest.mark.parametrize("error", [KeyError("Version"), OSError(24, "Too many open files")])
+def test_an_installation_that_cannot_be_read_is_no_reason_to_send_nothing(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(name: str) -> str:
+        raise error
+
+    monkeypatch.setattr("importlib.metadata.version", fail)
+    assert Identity().node_message().library_info.core_library_version == ""
+
+
 def test_a_forked_child_has_a_node_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([10**9, 2 * 10**9])
     identity = Identity("shop", clock=lambda: next(times))
