@@ -135,6 +135,7 @@ def serve_page(
         node_labels, view: as :class:`AgentCollector` takes them.
     Raises:
         OSError: the address cannot be listened on.
+        ValueError: the port is none.
     """
     return serve_wsgi(page_app(store, node_labels=node_labels, view=view), host, port)
 

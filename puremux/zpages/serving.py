@@ -69,6 +69,7 @@ def serve(
     Raises:
         PuremuxError: jinja2 is not installed; the sentence says what to install.
         OSError: the address cannot be listened on; the message names it.
+        ValueError: the port is none.
     """
     require_jinja2()
     site = ProgramSite(exporter, bounds or Bounds())
