@@ -156,8 +156,16 @@ class Embedded:
 
 def names_in(folder: Path) -> list[str]:
     path = folder / "spans.jsonl"
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    return [json.loads(line)["name"] for line in lines if line.endswith(b"}")]
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [name for line in lines if line.endswith(b"\n") for name in _name_in(line)]
+
+
+def _name_in(line: bytes) -> list[str]:
+    """The span's name, unless the agent was killed while it wrote the line; the next agent ends such a line."""
+    try:
+        return [json.loads(line)["name"]]
+    except ValueError:
+        return []
 
 
 class Real(Collector):

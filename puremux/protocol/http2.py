@@ -168,10 +168,12 @@ class Http2(H2Connection):
 
     def _receive_headers_frame(self, frame: HeadersFrame) -> Any:
         frame.flags.discard("PRIORITY")  # priorities say nothing any more (RFC 9113 §5.3.2)
+        # Looked at beforehand: h2 resets the stream itself for headers behind the peer's END_STREAM.
+        was_reset = self._stream_closed_by(frame.stream_id) is StreamClosedBy.SEND_RST_STREAM
         try:
             return super()._receive_headers_frame(frame)
         except (StreamClosedError, StreamIDTooLowError):
-            if self._stream_closed_by(frame.stream_id) is StreamClosedBy.SEND_RST_STREAM:
+            if was_reset:
                 return [], []  # they were under way when we reset it, and are to be ignored (RFC 9113 §5.1)
             raise
 

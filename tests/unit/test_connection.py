@@ -1071,10 +1071,11 @@ def test_data_on_a_stream_that_both_ends_have_ended_is_answered_by_its_code() ->
     assert client.resets() == [(1, ErrorCodes.STREAM_CLOSED)]
 
 
-def test_frames_of_a_client_behind_its_end_reset_the_call() -> None:
+@pytest.mark.parametrize("late", ["DATA", "HEADERS"])
+def test_frames_of_a_client_behind_its_end_reset_the_call(late: str) -> None:
     client = ByHand(client_side=False)
     client.send(client.headers(1, REQUEST, end=True))
-    events = client.send(data(1, HI))
+    events = client.send(data(1, HI) if late == "DATA" else client.headers(1, REQUEST, end=True))
     assert end_of(events).code is StatusCode.INTERNAL
     assert "STREAM_CLOSED" in end_of(events).details
     assert client.resets() == [(1, ErrorCodes.STREAM_CLOSED)]
