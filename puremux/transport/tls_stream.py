@@ -1,7 +1,7 @@
 """A connected socket with TLS on it, as a byte stream that never blocks.
 
-Floor 3, transport: imports errors, stream and tls.  Imported when TLS is used: ``ssl`` takes a third of the memory of
-all else that an exporter loads.
+Floor 3, transport: imports errors, plain_stream and tls.  Imported when TLS is used: ``ssl`` takes a third of the
+memory of all else that an exporter loads.
 
 TLS differs from TCP in four ways that a selector loop must not trip over; they end here:
 
@@ -18,7 +18,7 @@ import ssl
 import threading
 
 from ..errors import TransportError
-from .stream import DRAIN_SIZE, Bytes, ByteStream
+from .plain_stream import DRAIN_SIZE, Bytes, ByteStream
 from .tls import explain_tls_failure
 
 __all__ = ["TlsByteStream"]
