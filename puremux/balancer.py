@@ -27,6 +27,7 @@ from .transport.wait import Step
 
 __all__ = ["Balancer", "PickFirst", "RoundRobin", "Target"]
 
+LOOK_UP_TIME = 20.0  # seconds; as long as an attempt to connect may take by default
 BEST_FIRST = (Connectivity.READY, Connectivity.CONNECTING, Connectivity.IDLE, Connectivity.TRANSIENT_FAILURE)
 
 Maker = Callable[[Peer, Callable[[], None]], Subchannel]
@@ -360,6 +361,3 @@ def _is_lost(subchannel: Subchannel) -> bool:
     """Whether it has no connection although it has tried, or had one."""
     state = subchannel.state
     return state is Connectivity.TRANSIENT_FAILURE or (state is Connectivity.IDLE and subchannel.connections > 0)
-
-
-LOOK_UP_TIME = 20.0  # seconds; as long as an attempt to connect may take by default

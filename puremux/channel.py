@@ -295,7 +295,7 @@ class Channel:
 
     @property
     def last_error(self) -> str | None:
-        """Why there was no connection the last time there was none ; one sentence (gRPC: TRANSIENT_FAILURE)."""
+        """Why there was no connection the last time there was none; one sentence (gRPC: TRANSIENT_FAILURE)."""
         return next((each.message for each in self._balancer.errors), None)
 
     @property

@@ -14,6 +14,9 @@ __all__ = [
     "CONTINUED",
     "FIXED64",
     "LENGTH",
+    "MASK64",
+    "NANOS",
+    "SECONDS",
     "SMALL",
     "VARINT",
     "VARINTS",
@@ -84,6 +87,7 @@ double: Callable[[float], bytes] = struct.Struct("<d").pack
 
 SECONDS = tag(1, VARINT)
 NANOS = tag(2, VARINT)
+"""The two fields of a ``google.protobuf.Timestamp``."""
 
 
 class Cache(dict[Key, Value]):

@@ -101,7 +101,10 @@ class _Own:
         return self._sampler.should_sample(span_context)
 
     def describe(self, config: trace_config_pb2.TraceConfig) -> None:
-        rate = getattr(self._sampler, "rate", None)
+        try:
+            rate = getattr(self._sampler, "rate", None)
+        except Exception:  # noqa: BLE001  the application's own, which may raise anything; then the agent is told nothing
+            rate = None
         constant = {"AlwaysOnSampler": ALWAYS_ON, "AlwaysOffSampler": ALWAYS_OFF}.get(type(self._sampler).__name__)
         if constant is not None:
             config.constant_sampler.decision = constant

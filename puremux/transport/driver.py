@@ -461,7 +461,15 @@ _held_for_fork: list[tuple[Driver, bool]] = []
 
 def _before_fork() -> None:
     """Hold the locks, so that the child does not inherit half a change; bounded all the same."""
-    _held_for_fork[:] = [(driver, driver.lock.acquire(timeout=1.0)) for driver in list(_DRIVERS)]
+    _held_for_fork[:] = [(driver, driver.lock.acquire(timeout=1.0)) for driver in _drivers()]
+
+
+def _drivers() -> list[Driver]:
+    while True:
+        try:
+            return list(_DRIVERS)
+        except RuntimeError:  # another thread has made a driver meanwhile
+            continue
 
 
 def _after_fork_in_parent() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from puremux.transport.driver import Driver
+from puremux.transport.driver import Driver, _after_fork_in_parent, _before_fork, _held_for_fork
 from puremux.transport.loop import Loop
 from puremux.transport.wait import Step, Wait
 from tests.waiting import eventually
@@ -339,3 +339,23 @@ def test_a_loop_that_ends_while_it_is_woken_harms_nobody() -> None:
     finally:
         loop.close()
     assert driver.looks == 1
+
+
+def test_a_fork_while_another_thread_makes_a_driver_forgets_none(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Growing:
+        looks = 0
+
+        def __iter__(self) -> Iterator[Driver]:
+            self.looks += 1
+            if self.looks == 1:
+                raise RuntimeError("Set changed size during iteration")
+            return iter([driver])
+
+    monkeypatch.setattr("puremux.transport.driver._DRIVERS", Growing())
+    _before_fork()
+    try:
+        assert _held_for_fork == [(driver, True)]
+    finally:
+        _after_fork_in_parent()

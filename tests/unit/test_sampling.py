@@ -113,3 +113,17 @@ def test_tells_the_agent_what_is_in_force(own: Any, kind: str | None) -> None:
 def test_what_is_no_sampler_is_refused() -> None:
     with pytest.raises(TypeError, match="should_sample"):
         AgentSampler(object())  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_sampler_that_cannot_tell_its_rate_is_used_all_the_same() -> None:
+    class Shy:
+        @property
+        def rate(self) -> float:
+            raise RuntimeError("not now")
+
+        def should_sample(self, span_context: Any) -> bool:
+            return True
+
+    sampler = AgentSampler(Shy())
+    assert not TraceConfig.FromString(sampler.current()).WhichOneof("sampler")
+    assert sampler.should_sample(context())
