@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from . import reading
 from .fields import (
+    CONTINUED,
     FIXED64,
     LENGTH,
     MASK64,
@@ -50,6 +51,7 @@ CACHED_SETS = 256  # of keys
 LARGEST_CACHED_SET = 32
 LONGEST_CACHED = 128  # characters; with 4 bytes each, a full cache of entries stays below 5 MB
 
+KEYS = dict.keys  # OrderedDict's own takes longer
 PLAIN = (dict, OrderedDict)  # exactly these: reading them runs no code of the application's
 
 
@@ -65,7 +67,7 @@ class AttributeEncoder:
     def __init__(self, limits: SpanLimits, defects: Defects, text: Callable[[str], bytes]) -> None:
         self._limits = limits
         self._defects = defects
-        self._text = text
+        self.text = text
         self._sets = Cache(self._sorted, CACHED_SETS, _is_small_set)
         self._keys: dict[str, _Entries] = {}
         self._held = 0
@@ -74,30 +76,42 @@ class AttributeEncoder:
         """The body of an Attributes message; empty when there are no attributes."""
         if attributes is None:
             return b""
-        values = getattr(attributes, "_dict", attributes)  # opencensus's BoundedDict adds a call to each look-up
-        if type(values) not in PLAIN or getattr(attributes, "dropped", False):
+        if getattr(attributes, "dropped", False):
             return self._unusual(attributes)
-        written: list[bytes] = []
-        add = written.append
         try:
-            for key, entries in self._sets[tuple(dict.keys(values))]:
-                value = values[key]
-                kind = type(value)
-                if kind is str or (kind is int and 0 <= value < SMALL):
-                    add(entries[value])
-                elif kind is bool:
-                    add(entries.true if value else entries.false)
-                else:  # seldom the same again
-                    body = entries.key + VALUE_WRITERS[kind](value)
-                    add(ATTRIBUTE_MAP + VARINTS[len(body)] + body)
+            return self.usual(getattr(attributes, "_dict", attributes))  # opencensus's BoundedDict adds calls
         except Exception:  # noqa: BLE001  whatever is unusual about them, the other way can deal with it
             return self._unusual(attributes)
-        if len(written) > self._limits.max_attributes:
-            return self._unusual(attributes)
+
+    def usual(self, values: Any) -> bytes:
+        """The same for a dictionary all of which can be sent as it is.
+
+        Raises:
+            Exception: of any kind, when it is none; nothing is noted then.
+        """
+        if type(values) not in PLAIN:
+            raise TypeError("not a plain dictionary")
+        if len(values) == 1:  # as annotations have: no order to look up
+            for key, value in values.items():
+                if type(value) is str and key in self._keys:
+                    return self._keys[key][value]
+        written: list[bytes] = []
+        add = written.append
+        for key, entries in self._sets[tuple(KEYS(values))]:
+            value = values[key]
+            kind = type(value)
+            if kind is str or (kind is int and 0 <= value < SMALL):
+                add(entries[value])
+            elif kind is bool:
+                add(entries.true if value else entries.false)
+            else:
+                add(entries.seldom[kind](value))
         return b"".join(written)
 
     def _sorted(self, keys: tuple[Any, ...]) -> list[tuple[str, _Entries]]:
         """In the order in which protobuf writes a map deterministically."""
+        if len(keys) > self._limits.max_attributes:
+            raise ValueError("too many")
         return [(key, self._entries_of(key)) for key in sorted(keys)]
 
     def _entries_of(self, key: Any) -> _Entries:
@@ -121,24 +135,28 @@ class AttributeEncoder:
             self._sets.clear()
             self._held = 1
 
-    def entry_value(self, value: Any) -> bytes:
-        """A text, or a number, as the value of a map's entry."""
-        if type(value) is str:
-            return delimited(ENTRY_VALUE, STRING_VALUE + self._text(value))
-        return VALUE_WRITERS[type(value)](value)
-
     def _unusual(self, given: Any) -> bytes:
         """The same for attributes some of which cannot be sent, or not as they are."""
         items, dropped = reading.newest_items(reading.attribute_map(given), self._limits.max_attributes)
         values: dict[str, bytes] = {}
         for key, value in items:
             try:
-                values[self._cut(key)] = self.entry_value(reading.attribute_value(value, self._defects, key))
+                values[self._cut(key)] = self._value(reading.attribute_value(value, self._defects, key))
             except Exception as error:  # noqa: BLE001  an application's objects may raise anything
                 dropped += 1
                 self._defects.note(LOST, reading.left_out("attribute", key, error))
         entries = [delimited(ATTRIBUTE_MAP, delimited(ENTRY_KEY, key.encode()) + values[key]) for key in sorted(values)]
         return b"".join(entries) + number_field(DROPPED_ATTRIBUTES_COUNT, min(dropped, INT32[1]))
+
+    def _value(self, value: Any) -> bytes:
+        """An attribute's value as that of its map's entry."""
+        if type(value) is str:
+            return delimited(ENTRY_VALUE, STRING_VALUE + self.text(value))
+        if type(value) is bool:
+            return TRUE_ENTRY_VALUE if value else FALSE_ENTRY_VALUE
+        if type(value) is int:
+            return delimited(ENTRY_VALUE, INT_VALUE + VARINTS[value & MASK64])
+        return DOUBLE_ENTRY_VALUE + double(value)
 
     def _cut(self, value: object) -> str:
         return reading.cut(value, self._limits.max_string_bytes)[0]
@@ -150,31 +168,42 @@ class _Entries(dict[Any, bytes]):
     def __init__(self, encoder: AttributeEncoder, key: str) -> None:
         super().__init__()
         self._encoder = encoder
-        self.key = delimited(ENTRY_KEY, key.encode())
-        self.true = delimited(ATTRIBUTE_MAP, self.key + TRUE_ENTRY_VALUE)
-        self.false = delimited(ATTRIBUTE_MAP, self.key + FALSE_ENTRY_VALUE)
+        self._key = delimited(ENTRY_KEY, key.encode())
+        self.true = self._whole(TRUE_ENTRY_VALUE)
+        self.false = self._whole(FALSE_ENTRY_VALUE)
+        self._heads = [
+            self._whole(ENTRY_VALUE + VARINTS[length + 1] + INT_VALUE + bytes(length))[: -length or None]
+            for length in range(11)
+        ]
+        """What precedes the varint of a number, by its length."""
+        self.seldom: dict[type, Callable[[Any], bytes]] = {int: self._number, float: self._double}
+        """What writes the others, which are seldom the same again; nothing of these is kept."""
 
     def __missing__(self, value: Any) -> bytes:
-        entry = delimited(ATTRIBUTE_MAP, self.key + self._encoder.entry_value(value))
-        if type(value) is int or len(value) <= LONGEST_CACHED:
-            self._encoder.make_room()
-            self[value] = entry
+        if type(value) is int:
+            entry = self._number(value)
+        else:
+            entry = self._whole(delimited(ENTRY_VALUE, STRING_VALUE + self._encoder.text(value)))
+            if len(value) > LONGEST_CACHED:
+                return entry
+        self._encoder.make_room()
+        self[value] = entry
         return entry
 
+    def _number(self, value: int) -> bytes:
+        if SMALL <= value < SMALL << 7:
+            number = CONTINUED[value & 0x7F] + VARINTS[value >> 7]
+        elif INT64[0] <= value <= INT64[1]:
+            number = VARINTS[value & MASK64]
+        else:
+            raise ValueError("no int64")
+        return self._heads[len(number)] + number
 
-def _int_value(value: int) -> bytes:
-    if not INT64[0] <= value <= INT64[1]:
-        raise ValueError("no int64")
-    number = VARINTS[value & MASK64]
-    return ENTRY_VALUE + VARINTS[len(number) + 1] + INT_VALUE + number
+    def _double(self, value: float) -> bytes:
+        return self._whole(DOUBLE_ENTRY_VALUE + double(value))
 
-
-VALUE_WRITERS: dict[type, Callable[[Any], bytes]] = {
-    bool: lambda value: TRUE_ENTRY_VALUE if value else FALSE_ENTRY_VALUE,
-    int: _int_value,
-    float: lambda value: DOUBLE_ENTRY_VALUE + double(value),
-}
-"""An attribute's value as that of its map entry, by its type; texts, being cached, are not among these."""
+    def _whole(self, value: bytes) -> bytes:
+        return delimited(ATTRIBUTE_MAP, self._key + value)
 
 
 def _is_small_set(keys: tuple[Any, ...]) -> bool:

@@ -13,15 +13,30 @@ from . import reading
 from .fields import CONTINUED, NANOS, SECONDS, VARINTS, Cache, delimited, number_field, timestamp_body
 from .reading import Defects
 
-__all__ = ["RepeatedTimestamps", "Timestamps"]
+__all__ = [
+    "BELOW_MILLISECOND",
+    "HIGH_NANOS",
+    "LOW_NANOS",
+    "MICROSECONDS",
+    "MIDDLE_NANOS",
+    "TO_MILLISECOND",
+    "RepeatedTimestamps",
+    "Timestamps",
+]
 
 CACHED_SECONDS = 64
+CACHED_MILLISECONDS = 1024
+TO_MILLISECOND, BELOW_MILLISECOND = slice(23), slice(23, None)  # the characters of a time; made once, not each time
 
 # The fraction of a second as OpenCensus writes it, ".123456Z", in two halves; in units of 8 ns, of which a microsecond
 # has a whole number.  Nanoseconds are thus known without their last three bits, which keeps LOW_NANOS short.
 MILLISECONDS = {f".{number:03}": number * 125_000 for number in range(1000)}
 MICROSECONDS = {f"{number:03}Z": number * 125 for number in range(1000)}
-LOW_NANOS = tuple(CONTINUED[low << 3 & 0x7F] + CONTINUED[low >> 4] for low in range(1 << 11))  # first 14 bits
+
+# The nanoseconds' varint in three parts: of `units & 0x7FF`, of `units >> 11 & 0x7F`, of `units >> 18`.
+LOW_NANOS = tuple(CONTINUED[low << 3 & 0x7F] + CONTINUED[low >> 4] for low in range(1 << 11))  # 14 bits
+MIDDLE_NANOS = CONTINUED
+HIGH_NANOS = tuple(VARINTS[high] for high in range(125_000_000 >> 18 | 1))
 FOUR_BYTE_NANOS = 1 << 18  # from so many units on, the nanoseconds' varint has four bytes
 FIVE_BYTE_NANOS = 1 << 25
 
@@ -31,11 +46,25 @@ class Timestamps:
 
     Args:
         defects: is told what is no time.
+
+    Attributes:
+        milliseconds: of a time up to its milliseconds, ``2026-11-23T10:20:30.123``: what precedes the nanoseconds'
+            varint in a Timestamp, its length first; the units of 8 ns; and the length of the whole.  A look-up raises
+            KeyError, TypeError or ValueError where these do not tell the number of the varint's bytes, or are no time.
     """
 
     def __init__(self, defects: Defects) -> None:
         self._defects = defects
         self._heads = Cache(_heads, CACHED_SECONDS)
+        self.milliseconds = Cache(self._millisecond, CACHED_MILLISECONDS)
+
+    def _millisecond(self, text: str) -> tuple[bytes, int, int]:
+        before_four, before_five = self._heads[text[:19]]
+        units = MILLISECONDS[text[19:]]
+        if units < FOUR_BYTE_NANOS or units < FIVE_BYTE_NANOS <= units + MICROSECONDS["999Z"]:
+            raise ValueError("the varint may have four bytes, or another number")
+        head = before_four if units < FIVE_BYTE_NANOS else before_five
+        return head, units, 1 + head[0]
 
     def field(self, field_tag: bytes, value: Any, name: str) -> bytes:
         """A Timestamp field; nothing for None, and for what is no time.
@@ -44,22 +73,13 @@ class Timestamps:
             name: the field's, for the sentence about what is no time.
         """
         try:
-            before_four, before_five = self._heads[value[:19]]
-            units = MILLISECONDS[value[19:23]] + MICROSECONDS[value[23:]]
+            head, units, _ = self.milliseconds[value[TO_MILLISECOND]]
+            units += MICROSECONDS[value[BELOW_MILLISECOND]]
         except (KeyError, TypeError, ValueError):
-            units = 0
-        if units < FOUR_BYTE_NANOS:
             moment = reading.timestamp(value, self._defects, name)
             return b"" if moment is None else delimited(field_tag, timestamp_body(*moment))
-        return b"".join(
-            (
-                field_tag,
-                before_four if units < FIVE_BYTE_NANOS else before_five,
-                LOW_NANOS[units & 0x7FF],
-                CONTINUED[units >> 11 & 0x7F],
-                VARINTS[units >> 18],
-            )
-        )
+        low, middle, high = LOW_NANOS[units & 0x7FF], MIDDLE_NANOS[units >> 11 & 0x7F], HIGH_NANOS[units >> 18]
+        return b"".join((field_tag, head, low, middle, high))
 
 
 class RepeatedTimestamps:

@@ -15,6 +15,7 @@ import pytest
 from google.protobuf.internal import api_implementation
 from hypothesis import HealthCheck, settings
 from opencensus.trace import link, samplers, status, time_event
+from opencensus.trace.span import BoundedList
 from opencensus.trace.span_context import SpanContext
 from opencensus.trace.span_data import SpanData
 from opencensus.trace.tracer import Tracer
@@ -53,7 +54,7 @@ def traced(count: int) -> list[SpanData]:
             parent.add_attribute("cached", number % 2 == 0)
             parent.add_attribute("share", number / 7)
             parent.add_annotation("an annotation", k="v")
-            parent.add_message_event(time_event.MessageEvent(datetime(2026, 1, 1), number, 2, 120, 100))
+            parent.add_message_event(time_event.MessageEvent(datetime(2026, 1, 1, 0, 0, 0, 5000), number, 2, 120, 100))
             parent.add_link(link.Link("0" * 31 + "1", "0" * 15 + "2", link.Type.PARENT_LINKED_SPAN))
             parent.set_status(status.Status(number % 17, "said"))
             with pytest.raises(RuntimeError), tracer.span("child"):
@@ -72,6 +73,25 @@ def test_spans_of_a_real_tracer() -> None:
     for span in made:
         assert encoder.encode(span) == by_classes(span)
     assert not encoder.defects.counts
+
+
+def test_spans_of_a_tracer_take_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = SpanEncoder()
+    made = [span._replace(links=BoundedList(1)) for span in traced(20)[1::2]]
+    expected = [by_classes(span) for span in made]
+    assert [encoder.encode(span) for span in made] == expected  # the long way, which learns how spans end
+    monkeypatch.setattr(encoder, "_any", lambda span: pytest.fail(f"{span} took the long way"))
+    assert [encoder.encode(span) for span in made] == expected
+    child = made[0]._replace(parent_span_id=made[1].span_id)
+    assert encoder.encode(child) == by_classes(child)
+
+
+@pytest.mark.parametrize("nanos", ["000000", "000001", "002097", "002098", "003000", "268435", "268436", "999999"])
+def test_every_length_of_a_time(nanos: str) -> None:
+    encoder = SpanEncoder()
+    span = traced(1)[1]._replace(end_time=f"2026-11-23T10:20:30.{nanos}Z", links=BoundedList(1))
+    for _ in range(2):
+        assert encoder.encode(span) == by_classes(span)
 
 
 def test_fields_one_after_the_other_are_a_request() -> None:
