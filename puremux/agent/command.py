@@ -85,13 +85,22 @@ def _agent(options: argparse.Namespace) -> Agent:
 
 def _forward(options: argparse.Namespace) -> Exporter | str | None:
     to: str | None = options.forward
-    if to is None or not (options.forward_insecure or options.forward_ca):
+    if not (options.forward_insecure or options.forward_ca):
         return to
+    if to is None:
+        raise ValueError("--forward-insecure and --forward-ca need --forward")
     if options.forward_insecure and options.forward_ca:
         raise ValueError("--forward-insecure and --forward-ca exclude each other")
-    tls = ssl.create_default_context(cafile=options.forward_ca) if options.forward_ca else None
+    tls = _trusting(options.forward_ca) if options.forward_ca else None
     insecure = True if options.forward_insecure else None
     return Exporter(to, insecure=insecure, tls=tls, service_name="puremux agent", start=False)
+
+
+def _trusting(cafile: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except OSError as error:
+        raise ValueError(f"the file of trusted issuers {cafile} cannot be used: {error.strerror or error}") from error
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
