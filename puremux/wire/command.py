@@ -155,7 +155,8 @@ class _Tally:
             count(len(self._connections), "connection"),
             count(self._frames, "frame"),
             count(self._messages, "message"),
-            f"{count(self._bytes, 'byte')}, {f'{self._unknown:,}' if self._unknown else 'none'} of them not understood",
+            count(self._bytes, "byte"),
+            f"{self._unknown:,} of them not understood" if self._unknown else "all understood",
         ]
         return ", ".join(seen) + "."
 

@@ -54,7 +54,7 @@ def test_a_proxy_shows_a_call_and_saves_it(server: GrpcServer, tmp_path: Path) -
         running.wait_for(r"grpc-status: 0   OK; ")
         running.interrupt()
         assert running.finish() == 0, running.output
-        running.wait_for(r"^1 connection, \d+ frames, 2 messages, [\d,]+ bytes, none of them not understood\.$")
+        running.wait_for(r"^1 connection, \d+ frames, 2 messages, [\d,]+ bytes, all understood\.$")
     again = wire(tmp_path / "session")
     with again:
         assert again.finish() == 0
@@ -158,7 +158,7 @@ def test_the_bytes_of_one_end_are_enough(tmp_path: Path) -> None:
     with wire("--client", tmp_path / "client", "--plain") as running:
         assert running.finish() == 0
         running.wait_for("client ─▶ SETTINGS")
-        running.wait_for("^1 connection, 1 frame, 0 messages, 33 bytes, none of them not understood")
+        running.wait_for("^1 connection, 1 frame, 0 messages, 33 bytes, all understood")
 
 
 def test_types_of_ones_own_are_known_by_their_names(server: GrpcServer, tmp_path: Path) -> None:
