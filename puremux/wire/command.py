@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         PuremuxError, OSError, ValueError: it cannot be read, or the proxy cannot begin; the message says why.
     """
     _check(options)
-    view = _View(options)
+    view, complete = _View(options), False
     try:
         if options.listen is not None:
             asyncio.run(_watch(options, view))
@@ -64,8 +64,9 @@ def run(options: argparse.Namespace) -> int:
                 view.say(remark)
         else:
             view.take_all(read_raw(options.client, options.server))
+        complete = True
     finally:
-        view.finish()
+        view.finish(complete)
     return 0
 
 
@@ -106,14 +107,15 @@ class _View:
         sys.stderr.write(sentence + "\n")
         sys.stderr.flush()
 
-    def finish(self) -> None:
-        """Show what was left unfinished, and how much it all was."""
+    def finish(self, complete: bool) -> None:
+        """Show what was left unfinished, and how much it all was; but nothing where nothing could be read."""
         self._show(self._decoder.finish())
-        if self._page is not None:
-            self._page.write()
         if self._writer is not None:
             self._writer.close()
-        self.say(self._tally.sentence())
+        if complete or self._tally.counts_anything:
+            if self._page is not None:
+                self._page.write()
+            self.say(self._tally.sentence())
 
     def _show(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -148,6 +150,11 @@ class _Tally:
         for leaf in leaves([record]):
             self._bytes += len(leaf.data)
             self._unknown += len(leaf.data) * (leaf.layer is Layer.UNKNOWN)
+
+    @property
+    def counts_anything(self) -> bool:
+        """Whether anything was seen."""
+        return bool(self._connections)
 
     def sentence(self) -> str:
         """All of it in one line."""

@@ -151,6 +151,7 @@ def test_what_cannot_be_shown_is_refused(options: list[str], sentence: str) -> N
     with wire(*options) as running:
         assert running.finish() == 2
         assert sentence in running.output
+        assert "0 connections" not in running.output
 
 
 def test_the_bytes_of_one_end_are_enough(tmp_path: Path) -> None:
