@@ -6,6 +6,7 @@ Floor 5, for the faces that show pages: the standard library only.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import socket
@@ -23,6 +24,8 @@ REQUESTS = 32  # served at one time, a thread each; whoever comes then is turned
 PATIENCE = 30.0  # seconds that a client may stand still
 LONGEST = 120.0  # seconds for a request as a whole
 CLOSING = 5.0  # seconds for requests that run to end
+PAUSE = 0.5  # seconds without accepting when the process has no descriptor left
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 HIGHEST_PORT = 65_535
 BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
 
@@ -127,6 +130,15 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a client; without descriptors it stays where it is, and the loop would turn without a rest."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                time.sleep(PAUSE)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a request on a thread, if one is free."""

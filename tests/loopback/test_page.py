@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import http.client
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout  # another than the builtin one in Python 3.9 and 3.10
@@ -47,6 +49,23 @@ def page(store: Store) -> Iterator[Page]:
     served = serve_page(store, "127.0.0.1", 0)
     yield served
     served.close()
+
+
+def test_without_descriptors_the_server_rests_between_its_attempts(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[float] = []
+    accept = socket.socket.accept
+
+    def refuse(listener: socket.socket) -> Any:
+        if len(attempts) >= 3:
+            return accept(listener)
+        attempts.append(time.monotonic())
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket.socket, "accept", refuse)
+    assert fetch(page)[0] == 200, "who came meanwhile is served when there are some again"
+    assert attempts[2] - attempts[0] >= 0.9, "it turned without a rest"
 
 
 def test_a_free_port_is_found_and_told(page: Page) -> None:
