@@ -68,7 +68,7 @@ class _Settings:
             raise ValueError(f"compression {self.compression!r} is not one of {', '.join(COMPRESSORS)}")
         if self.policy not in POLICIES:
             raise ValueError(f"policy {self.policy!r} is not one of {', '.join(POLICIES)}")
-        if self.connect_timeout <= 0:
+        if not self.connect_timeout > 0:  # nor is NaN
             raise ValueError(f"connect_timeout takes seconds above zero, not {self.connect_timeout!r}")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -36,15 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 when it went well, 2 when it could not begin, 130 after Ctrl-C; others are the command's.
     """
+    _open_closed_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = _parser().parse_args(words[:1]).command
     module, purpose = COMMANDS[name]
-    command = importlib.import_module(module)
-    parser = argparse.ArgumentParser(prog=f"puremux {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
-    command.add_options(parser)
-    options = parser.parse_args(words[1:])
     try:
-        return int(command.run(options))
+        command = importlib.import_module(module)
+        parser = argparse.ArgumentParser(prog=f"puremux {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
+        command.add_options(parser)
+        return int(command.run(parser.parse_args(words[1:])))
     except BrokenPipeError:  # who read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -53,6 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return CANNOT
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _open_closed_streams() -> None:
+    """Take the place of a standard stream that the shell has closed, lest a socket do, and get what is printed.
+
+    Whoever prints on an output that is closed hears of it, as from any other program; errors go nowhere.
+    """
+    for descriptor, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            if os.open(os.devnull, flags) != descriptor:
+                return  # it is only hidden, as from a program with a window
+            raw = io.FileIO(descriptor, "r" if name == "stdin" else "w", closefd=False)
+            # Without a buffer, which Python would try to write again at the end.
+            setattr(sys, name, io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True))
 
 
 def _sentence(error: Exception) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -107,14 +108,15 @@ class Exporter:
         user_agent: str | None = None,
         tap: Tap | None = None,
     ) -> None:
-        for name, value in (
-            ("bundle_count", bundle_count),
-            ("bundle_delay", bundle_delay),
-            ("replay_bytes", replay_bytes),
-            ("own_metrics", own_metrics),
-        ):
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} takes a number above zero, not {value!r}")
+        for name, whole in (("bundle_count", bundle_count), ("queue_size", queue_size)):
+            _check_number(name, whole, Integral, "whole number")
+        _check_number("replay_bytes", replay_bytes, Real, "number of bytes")
+        _check_number("bundle_delay", bundle_delay, Real, "number of seconds")
+        for name, seconds in (("own_metrics", own_metrics), ("reconnection_period", reconnection_period)):
+            if seconds is not None:
+                _check_number(name, seconds, Real, "number of seconds")
+        _check_kind("span_limits", span_limits, SpanLimits)
+        _check_kind("pace", pace, Pace)
         limits = span_limits or SpanLimits()
         self.service_name = service_name
         self.metric_name_prefix = metric_name_prefix
@@ -339,6 +341,18 @@ def _pieces(metric: Any) -> Iterator[Any]:
         yield _Piece(metric.descriptor, series[begin : begin + MOST_SERIES])
 
 
+def _check_number(name: str, value: Any, kind: Any, words: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} takes a {words}, not {value!r}")
+    if not value > 0:  # nor is NaN, to which no comparison would ever say yes
+        raise ValueError(f"{name} takes a {words} above zero, not {value!r}")
+
+
+def _check_kind(name: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name} takes {kind.__name__}, not {value!r}")
+
+
 def _pairs(headers: Mapping[str, str] | Metadata | None) -> Metadata:
     if headers is None:
         return ()
@@ -349,7 +363,5 @@ def _pairs(headers: Mapping[str, str] | Metadata | None) -> Metadata:
 def _backoff(reconnection_period: float | None) -> Backoff:
     if reconnection_period is None:
         return BACKOFF
-    if reconnection_period <= 0:
-        raise ValueError(f"reconnection_period takes seconds above zero, not {reconnection_period!r}")
     # With a jitter of a fifth both ways, five sixths of the period keep every wait within it.
     return Backoff(reconnection_period / 1.2, multiplier=1.0, maximum=reconnection_period)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
 import ssl
 import threading
@@ -179,6 +180,18 @@ def test_no_descriptors_left_is_counted_and_never_raised(
         pytest.param({"compression": "zip"}, ValueError, id="compression"),
         pytest.param({"queue_size": 0}, ValueError, id="queue size"),
         pytest.param({"own_metrics": 0}, ValueError, id="own metrics"),
+        pytest.param({"bundle_delay": None}, TypeError, id="no bundle delay"),
+        pytest.param({"bundle_delay": math.nan}, ValueError, id="bundle delay that is no number"),
+        pytest.param({"bundle_count": 1.5}, TypeError, id="bundle count with a fraction"),
+        pytest.param({"replay_bytes": None}, TypeError, id="no bound on bytes"),
+        pytest.param({"replay_bytes": math.nan}, ValueError, id="bound on bytes that is no number"),
+        pytest.param({"queue_size": math.inf}, TypeError, id="queue without end"),
+        pytest.param({"queue_size": None}, TypeError, id="no queue size"),
+        pytest.param({"reconnection_period": math.nan}, ValueError, id="reconnection period that is no number"),
+        pytest.param({"connect_timeout": math.nan}, ValueError, id="connect timeout that is no number"),
+        pytest.param({"own_metrics": "60"}, TypeError, id="text for a number"),
+        pytest.param({"span_limits": 7}, TypeError, id="span limits"),
+        pytest.param({"pace": 7}, TypeError, id="pace"),
         pytest.param({"headers": {"grpc-status": "0"}}, ValueError, id="reserved header"),
         pytest.param({"sampler": SimpleNamespace()}, TypeError, id="sampler"),
         pytest.param({"resource": 7}, TypeError, id="resource"),
@@ -188,5 +201,5 @@ def test_no_descriptors_left_is_counted_and_never_raised(
 def test_options_that_do_not_fit_are_refused_when_the_exporter_is_made(
     options: dict[str, Any], error: type[Exception]
 ) -> None:
-    with pytest.raises(error):
-        Exporter("127.0.0.1:1", start=False, **options)
+    with pytest.raises(error, match="|".join([*options, "sampler", "metadata", "queue", "insecure"])):
+        Exporter("127.0.0.1:1", **options)

@@ -51,9 +51,7 @@ def page(store: Store) -> Iterator[Page]:
     served.close()
 
 
-def test_without_descriptors_the_server_rests_between_its_attempts(
-    page: Page, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_descriptors_the_server_rests_between_its_attempts(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     attempts: list[float] = []
     accept = socket.socket.accept
 

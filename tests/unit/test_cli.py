@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import types
@@ -148,3 +149,33 @@ def test_a_reader_who_has_seen_enough_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes descriptors")
+@pytest.mark.parametrize(
+    "closed, arguments, code, expected",
+    [
+        pytest.param(">&-", "probe 127.0.0.1:1", 2, "puremux probe: Bad file descriptor\n", id="probe"),
+        pytest.param(">&-", "--version", 0, "", id="version"),
+        pytest.param("2>&-", "probe", 2, "", id="errors"),
+        pytest.param(">&- 2>&- <&-", "wire /dev/null", 0, "", id="everything"),
+    ],
+)
+def test_a_closed_output_is_a_sentence(closed: str, arguments: str, code: int, expected: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m puremux.cli {arguments} {closed}', sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=programs.ROOT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, expected)
+
+
+def test_ctrl_c_while_a_command_is_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.importlib, "import_module", interrupt)
+    assert cli.main(["demo"]) == cli.INTERRUPTED
