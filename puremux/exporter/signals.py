@@ -58,7 +58,9 @@ class Signal:
         """The item's entry; nothing, and a complaint, for one that cannot be encoded."""
         try:
             return self.encode(item)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  an item of the application's may raise anything, and is no reason to lose the others
+        except KeyboardInterrupt:
+            raise  # the user's, where the application's thread turns the loop
+        except BaseException as error:  # noqa: BLE001  an item of the application's may raise anything, and is no reason to lose the others
             complain("an item", f"One of the {self.name} cannot be encoded: {describe(error)}")
             return b""
 

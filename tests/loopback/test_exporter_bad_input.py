@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import math
@@ -143,6 +144,20 @@ def test_an_attribute_that_cannot_be_sent_costs_neither_the_span_nor_the_program
         assert exporter.flush(10)
         (held,) = agent.store.recent_spans()
     assert held.span.attributes.attribute_map["fine"].int_value == 1
+
+
+def test_an_item_that_raises_what_is_no_exception_costs_no_other() -> None:
+    class Cancels:
+        def __str__(self) -> str:
+            raise asyncio.CancelledError  # as what gevent raises, no Exception
+
+    bad = span("bad name")
+    bad.name = Cancels()
+    with Agent("127.0.0.1:0") as agent, Exporter(agent.address, **IMPATIENT) as exporter:
+        exporter.export([span("before"), bad, span("after")])
+        assert exporter.flush(10)
+        assert exporter.stats()["confirmed"] == 2
+        assert exporter.stats()["dropped"] == {"cannot be encoded": 1}
 
 
 def test_a_metric_that_is_none_costs_no_other_and_is_counted() -> None:
