@@ -43,6 +43,14 @@ class StatusCode(enum.IntEnum):
     DATA_LOSS = 15
     UNAUTHENTICATED = 16
 
+    def __str__(self) -> str:
+        """``StatusCode.OK``, as grpcio's prints; an IntEnum would print its number from Python 3.11 on."""
+        return f"StatusCode.{self.name}"
+
+    def __format__(self, spec: str) -> str:
+        """The same in a formatted string; a specification for numbers gets the number."""
+        return format(self.value, spec) if spec.endswith(("d", "x")) else format(str(self), spec)
+
 
 # doc/http-grpc-status-mapping.md; every status not listed: UNKNOWN.
 CODE_FOR_HTTP_STATUS: Mapping[int, StatusCode] = {

@@ -24,7 +24,7 @@ from .batches import Batch, Ledger
 __all__ = ["Pace", "Service"]
 
 HIGH_WATER = 512 * 1024  # bytes waiting for the agent's windows at which no more is put on a stream
-AFTER_A_BREAK = 0.25  # seconds to the first rotation: an agent that breaks off each second must not get it all again
+AFTER_A_BREAK = 0.05  # seconds to the first rotation: an agent that breaks off each second must not get it all again
 PUSHBACK = "retry-after-ms"  # what an agent without room says: that is no fault of a batch
 REFUSALS = 3  # of one batch, others having been confirmed in between, after which it is given up
 BREAKS = 3  # of connections in a row, nothing having been confirmed, after which what was on them becomes suspect

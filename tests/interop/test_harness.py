@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from .harness.exporters import Exporting
 from .harness.process import Missing, Process, built, free_port, is_listening, program
 from .harness.prometheus import Prometheus, check_page
 from .harness.proxies import Authority, Proxy
-from .harness.received import Distribution, Event, Span
+from .harness.received import Distribution, Event, Received, Span
 
 ARRIVING = 15.0
 """Seconds: Go's exporter alone gathers spans for two."""
@@ -192,3 +193,13 @@ def test_what_is_missing_is_named() -> None:
 def test_a_program_that_ends_early_says_why(tmp_path: Any) -> None:
     with pytest.raises(AssertionError, match=r"(?s)sh ended with 3.*out of ink"):
         Process(["sh", "-c", "echo out of ink; exit 3"], tmp_path, ready=lambda: False)
+
+
+def test_half_a_request_of_a_killed_collector_hides_no_other(tmp_path: Path) -> None:
+    span = '{"traceId": "01", "spanId": "02", "name": "%s"}'
+    whole = '{"resourceSpans":[{"scopeSpans": [{"spans": [' + span + "]}]}]}"
+    path = tmp_path / "received.jsonl"
+    half = whole[:40]
+    lines = [whole % "before", half + whole % "behind", half, whole % "last"]
+    path.write_text("".join(line + "\n" for line in lines))
+    assert [span.name for span in Received(path).spans()] == ["before", "behind", "last"]

@@ -15,6 +15,11 @@ def test_names_and_numbers_are_those_of_grpcio() -> None:
     assert {code.name: int(code) for code in StatusCode} == {code.name: code.value[0] for code in grpc.StatusCode}
 
 
+def test_a_code_prints_as_grpcio_s_does() -> None:
+    code = StatusCode.UNAVAILABLE
+    assert f"{code} {code:d} {code!s:>24}" == "StatusCode.UNAVAILABLE 14   StatusCode.UNAVAILABLE"
+
+
 @pytest.mark.parametrize(
     "status, code",
     [

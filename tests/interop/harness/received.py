@@ -94,6 +94,9 @@ class Point:
     resource: Attributes
 
 
+STARTS = (b'{"resourceSpans":', b'{"resourceMetrics":')  # of a request
+
+
 @dataclass
 class Received:
     """The file, read on from where it was left the last time."""
@@ -122,9 +125,19 @@ class Received:
                 if not line.endswith(b"\n"):
                     break  # it is being written
                 self._offset += len(line)
-                request = json.loads(line)
+                request = _request(line)
                 self._spans.extend(_spans(request))
                 self._points.extend(_points(request))
+
+
+def _request(line: bytes) -> Json:
+    """What a line says.  A Collector that was killed may have left half a request in front of the next one's."""
+    try:
+        request: Json = json.loads(line)
+    except ValueError:
+        begin = max(line.rfind(start) for start in STARTS)
+        request = json.loads(line[begin:]) if begin > 0 else {}
+    return request
 
 
 def _spans(request: Json) -> Iterator[Span]:
