@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 import pytest
@@ -58,3 +59,15 @@ def test_an_agents_explanation_does_not_fill_the_log(caplog: pytest.LogCaptureFi
     complaints.say("the agent refuses", "no" * 32_768)
     assert complaints.last == complaints.newest()[0].sentence and len(complaints.last) == LONGEST
     assert len(caplog.records[0].getMessage()) < LONGEST + 20
+
+
+def test_a_log_that_raises_harms_nobody() -> None:
+    class Raises(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError(errno.ENOSPC, "the log is full")
+
+    logger = logging.getLogger("test.complaints.raises")
+    logger.addHandler(Raises())
+    complaints = Complaints(logger, lambda: 0.0)
+    complaints.say("kind", "What went wrong.")
+    assert complaints.last == "What went wrong."
