@@ -78,6 +78,7 @@ class Engine:
         self._running = False  # in a forked child: not before it has something to send
         self._stopped = False
         self._summoned = False
+        self._stopping_since: float | None = None
         self._marks: list[_Mark] = []  # somebody waits for each of them
         self._delivered = True
         for signal in self.signals:
@@ -147,6 +148,14 @@ class Engine:
                 return self._has_passed(mark) and (self._delivered or not self._stopped)
             finally:
                 self._marks.remove(mark)
+
+    def begin_to_stop(self) -> None:
+        """The program ends: have all delivered, while others are being stopped; the time of stop() runs from here."""
+        with self._driver.lock:
+            self._stopping_since = self._driver.clock()
+            if self._started and not self._stopped and not self._is_settled():
+                self._run()
+                self._begin_draining()
 
     def stop(self, timeout: float | None = None) -> bool:
         """Flush, say what could not be delivered, and close the connection.
@@ -257,8 +266,9 @@ class Engine:
             if timeout is not None:
                 self._wait_for(mark, timeout)
                 return
-            began = self._driver.clock()
-            if not self._wait_for(mark, DEAD_WAIT) and self._heard_since(began):
+            now = self._driver.clock()
+            began = now if self._stopping_since is None else self._stopping_since
+            if not self._wait_for(mark, max(0.0, began + DEAD_WAIT - now)) and self._heard_since(began):
                 self._wait_for(mark, STOP_WAIT - DEAD_WAIT)
         finally:
             self._marks.remove(mark)
@@ -284,9 +294,10 @@ class Engine:
         self.complaints.forget()
         self._changed = threading.Condition(self._driver.lock)
         self._running, self._summoned, self._marks = False, False, []
+        self._stopping_since = None
         self._own = OwnMetrics()
         if not self._stopped:
-            at_end_of_child(self.stop)
+            at_end_of_child()
         self.watchers.forked()
 
     # Without the driver's lock
@@ -315,7 +326,7 @@ class Engine:
 
     def _stop_quietly(self) -> None:
         self.stop()
-        never_at_end(self.stop)
+        never_at_end(self)
 
     def _work(self) -> None:
         """Encode a bundle of each, and come back for more: in between, the connection has its turn."""

@@ -166,7 +166,7 @@ class Exporter:
             compression=compression,
             own_metrics=own_metrics,
         )
-        at_end(self._engine.stop)
+        at_end(self._engine)
         # Else a program that drops an exporter would keep its thread; what it holds still leaves, by the engine.
         weakref.finalize(self, self._engine.retire).atexit = False
         if start:
@@ -254,7 +254,7 @@ class Exporter:
         Returns:
             False when something was not delivered; :meth:`stats` tells how much.
         """
-        never_at_end(self._engine.stop)
+        never_at_end(self._engine)
         return self._engine.stop(timeout)
 
     def __enter__(self) -> Exporter:

@@ -91,6 +91,27 @@ def test_a_program_whose_agent_is_dead_ends_within_a_second_or_two(agent: Script
     assert "100 spans were not delivered" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_many_exporters_whose_agents_are_silent_end_as_soon_as_one(agent: ScriptedAgent) -> None:
+    done = run(
+        """
+        import atexit, socket
+        silent = socket.create_server(("127.0.0.1", 0))
+        address = "127.0.0.1:%d" % silent.getsockname()[1]
+        before = []
+        atexit.register(lambda: print(time.monotonic() - before[0] < 4))  # the last to be called
+        exporters = [Exporter(address) for _ in range(8)]
+        exporters.append(Exporter(ADDRESS, pace=QUICK))
+        for each in exporters:
+            each.export(spans(3))
+        before.append(time.monotonic())
+        """,
+        agent,
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stdout + done.stderr
+    assert len(agent.span_names()) == 3
+    assert done.stderr.count("3 spans were not delivered") == 8
+
+
 def test_spans_end_at_their_own_process_after_a_fork(agent: ScriptedAgent) -> None:
     done = run(
         """
