@@ -39,6 +39,13 @@ class _Mark:
     numbers: list[int] | None = None
     """Of each signal, the number of its first batch that is not waited for; None until the queues were looked at."""
 
+    def has_passed(self, signals: Iterable[Signal]) -> bool:
+        """True when all of it is proven to be with the agent, or given up."""
+        numbers = self.numbers
+        return numbers is not None and all(
+            signal.ledger.has_settled(number) for signal, number in zip(signals, numbers)
+        )
+
 
 class Engine:
     """Runs signals over one channel, on the channel's driver.
@@ -145,7 +152,7 @@ class Engine:
             mark = self._begin_draining()
             try:
                 self._wait_for(mark, timeout)
-                return self._has_passed(mark) and (self._delivered or not self._stopped)
+                return mark.has_passed(self.signals) and (self._delivered or not self._stopped)
             finally:
                 self._marks.remove(mark)
 
@@ -252,30 +259,23 @@ class Engine:
         self._driver.call_unlocked(self._work_all)
         return mark
 
-    def _has_passed(self, mark: _Mark) -> bool:
-        numbers = mark.numbers
-        return numbers is not None and all(
-            signal.ledger.has_settled(number) for signal, number in zip(self.signals, numbers)
-        )
-
     def _wait_to_stop(self, timeout: float | None) -> None:
         if self._report_every is not None:
             self._report()
         mark = self._begin_draining()
         try:
+            clock = self._driver.clock
+            began = clock() if self._stopping_since is None else self._stopping_since
             if timeout is not None:
                 self._wait_for(mark, timeout)
-                return
-            now = self._driver.clock()
-            began = now if self._stopping_since is None else self._stopping_since
-            if not self._wait_for(mark, max(0.0, began + DEAD_WAIT - now)) and self._heard_since(began):
-                self._wait_for(mark, STOP_WAIT - DEAD_WAIT)
+            elif not self._wait_for(mark, max(0.0, began + DEAD_WAIT - clock())) and self._heard_since(began):
+                self._wait_for(mark, max(0.0, began + STOP_WAIT - clock()))
         finally:
             self._marks.remove(mark)
 
     def _wait_for(self, mark: _Mark, timeout: float | None) -> bool:
         try:
-            return self._driver.wait_for(self._changed, lambda: self._stopped or self._has_passed(mark), timeout)
+            return self._driver.wait_for(self._changed, lambda: self._stopped or mark.has_passed(self.signals), timeout)
         except OSError as error:
             self.complain("no descriptors", f"Nothing can be sent: {error}")
             return False
@@ -293,8 +293,7 @@ class Engine:
         self._config.abandon()
         self.complaints.forget()
         self._changed = threading.Condition(self._driver.lock)
-        self._running, self._summoned, self._marks = False, False, []
-        self._stopping_since = None
+        self._running, self._summoned, self._stopping_since, self._marks = False, False, None, []
         self._own = OwnMetrics()
         if not self._stopped:
             at_end_of_child()

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing.process
 import multiprocessing.util
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
+from puremux.exporter import ending
 from puremux.exporter.ending import at_end, at_end_of_child, never_at_end
+
+
+class Noted:
+    """Says what it is asked to do; equal to others of its kind by its identity only, as an engine is."""
+
+    def __init__(self, name: str, said: list[str]) -> None:
+        self._name = name
+        self._said = said
+
+    def begin_to_stop(self) -> None:
+        """Begin."""
+        self._said.append(f"begin {self._name}")
+
+    def stop(self) -> None:
+        """Stop."""
+        self._said.append(f"stop {self._name}")
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What atexit is given."""
+    given: list[Callable[[], object]] = []
+    monkeypatch.setattr(ending, "_waiting", {})
+    monkeypatch.setattr(ending, "_registered", [])
+    monkeypatch.setattr(atexit, "register", lambda function: given.append(function) or function)
+    return given
 
 
 @pytest.fixture
@@ -21,32 +54,32 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> dict[Any, Any]:
     return found
 
 
-class Stoppable:
-    """Equal to others of its kind by its identity only, as an engine is."""
-
-    def stop(self) -> None:
-        """Stop."""
-
-
-def test_a_worker_that_takes_it_back_holds_nothing(registry: dict[Any, Any]) -> None:
-    first, second = Stoppable(), Stoppable()
-    at_end(first.stop)
-    at_end(second.stop)
-    assert len(registry) == 2
-    never_at_end(first.stop)
-    (left,) = registry.values()
-    assert left._callback == second.stop
-    never_at_end(second.stop)
-    never_at_end(second.stop)
-    assert not registry
+def test_all_begin_before_any_is_waited_for(registered: list[Callable[[], object]], said: list[str]) -> None:
+    first, second, third = (Noted(name, said) for name in ("first", "second", "third"))
+    for each in (first, second, third):
+        at_end(each)
+    never_at_end(second)
+    never_at_end(second)
+    (end,) = registered
+    end()
+    assert said == ["begin third", "begin first", "stop third", "stop first"]
 
 
-def test_a_forked_worker_is_asked_when_it_begins_and_may_take_it_back(registry: dict[Any, Any]) -> None:
-    one = Stoppable()
-    at_end(one.stop)
-    at_end_of_child(one.stop)
+def test_a_worker_ends_as_a_program_does(registry: dict[Any, Any], said: list[str]) -> None:
+    first, second = Noted("first", said), Noted("second", said)
+    at_end(first)
+    at_end(second)
+    never_at_end(first)
+    (finalizer,) = registry.values()
+    finalizer._callback()
+    assert said == ["begin second", "stop second"]
+
+
+def test_a_forked_worker_is_asked_when_it_begins(registry: dict[Any, Any], said: list[str]) -> None:
+    at_end(Noted("one", said))
+    at_end_of_child()
     registry.clear()  # as a worker does
     multiprocessing.util._run_after_forkers()
-    assert [each._callback for each in registry.values()] == [one.stop]
-    never_at_end(one.stop)
-    assert not registry
+    (finalizer,) = registry.values()
+    finalizer._callback()
+    assert said == ["begin one", "stop one"]
