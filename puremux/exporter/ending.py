@@ -26,14 +26,15 @@ class Ending(Protocol):
 
 
 _waiting: dict[Ending, None] = {}  # a set, in the order of their beginning
-_registered: list[Any] = []  # what atexit, and multiprocessing, have been given; forked children keep the first
+_given_to_atexit: list[Any] = []  # empty, or the one function
+_finalizers: list[Any] = []  # empty, or the one that multiprocessing was given in this process, or in its parent
 
 
 def at_end(ending: Ending) -> None:
     """Stop this when the program ends, be it a worker of multiprocessing's."""
     _waiting[ending] = None
-    if not _registered:
-        _registered.append(atexit.register(_end))
+    if not _given_to_atexit:
+        _given_to_atexit.append(atexit.register(_end))
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         _finalize()
@@ -76,8 +77,8 @@ class _Starting:
 
 def _finalize() -> None:
     util = _util()
-    if util is not None and not any(each.still_active() for each in _registered[1:]):
-        _registered[1:] = [util.Finalize(None, _end, exitpriority=EARLY)]
+    if util is not None and not any(each.still_active() for each in _finalizers):
+        _finalizers[:] = [util.Finalize(None, _end, exitpriority=EARLY)]
 
 
 def _util() -> Any:

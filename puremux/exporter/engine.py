@@ -51,7 +51,7 @@ class Engine:
     """Runs signals over one channel, on the channel's driver.
 
     Args:
-        make_channel: called at the start.
+        channel: its driver is the thread on which all of this runs.
         bundle_delay: seconds that an item waits at the most for others to travel with.
         identity: Node and Resource, as they stand in a request.
         node: the Node alone, serialized.

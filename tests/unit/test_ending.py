@@ -39,7 +39,8 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """What atexit is given."""
     given: list[Callable[[], object]] = []
     monkeypatch.setattr(ending, "_waiting", {})
-    monkeypatch.setattr(ending, "_registered", [])
+    monkeypatch.setattr(ending, "_given_to_atexit", [])
+    monkeypatch.setattr(ending, "_finalizers", [])
     monkeypatch.setattr(atexit, "register", lambda function: given.append(function) or function)
     return given
 
