@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Callable
 
 from .callbase import CallBase, Caller, Carrier
+from .checks import checked_timeout
 from .errors import Metadata, RpcError
 from .protocol.events import CallEnded
 from .status import StatusCode
@@ -178,8 +179,9 @@ class Call(CallBase):
 
     def wait_until_over(self, timeout: float | None) -> bool:
         """Wait ``timeout`` seconds at the most, or None for ever; whether the call is over (as grpc.Future waits)."""
+        seconds = checked_timeout(timeout)
         with self._driver.lock:
-            return self._driver.wait_for(self._changed, lambda: self.ended is not None, timeout)
+            return self._driver.wait_for(self._changed, lambda: self.ended is not None, seconds)
 
     def fail(self, code: StatusCode, details: str) -> None:
         """End the call for what the application made of it, even after OK (doc/statuscodes.md, by the library)."""

@@ -1,6 +1,6 @@
 """A call as the channel deals with it: wait for a connection, run on it, perhaps on another, end once.
 
-Floor 3, I/O: imports methods, transport, protocol, errors and status.
+Floor 3, I/O: imports checks, methods, transport, protocol, errors and status.
 Spec: gRPC PROTOCOL-HTTP2.md; doc/statuscodes.md; the A6 proposal for what may be made again.
 
 :class:`CallBase` tells what happens by hooks, which run under the driver's lock.  ``Call`` in call.py waits on it, for
@@ -9,9 +9,9 @@ people and threads.  The exporter has its own, which never waits.
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
+from .checks import checked_timeout
 from .errors import LocalProtocolError, Metadata
 from .methods import MethodBook
 from .protocol.connection import Connection
@@ -102,7 +102,7 @@ class CallBase:
             raise ValueError(f"compression {compression!r} is not one of {', '.join(COMPRESSORS)}")
         self.path = path
         self.metadata = tuple(metadata)
-        self.timeout = _checked_timeout(timeout)
+        self.timeout = checked_timeout(timeout)
         self.wait_for_ready = wait_for_ready
         self.encoding = compression or "identity"
         self.ended: CallEnded | None = None
@@ -320,16 +320,3 @@ def as_bytes(message: object) -> bytes:
         TypeError: it is nothing like bytes.  (``bytes()`` alone would make five zeros of a 5.)
     """
     return message if type(message) is bytes else bytes(memoryview(message))  # type: ignore[arg-type]  # it raises
-
-
-def _checked_timeout(timeout: float | None) -> float | None:
-    """Seconds until the deadline; None for endlessly many, as for no deadline."""
-    if timeout is None:
-        return None
-    try:
-        seconds = timeout + 0.0
-    except OverflowError:  # an int beyond all floats
-        seconds = math.inf if timeout > 0 else -math.inf
-    if math.isnan(seconds):
-        raise ValueError("timeout takes seconds, and NaN is none")
-    return None if seconds == math.inf else seconds

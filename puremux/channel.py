@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Callable
 from ._version import __version__
 from .balancer import Balancer, PickFirst, RoundRobin, Target
 from .call import Call, CallBase
+from .checks import check_flags, check_functions, check_kinds, check_numbers, check_whole_numbers, shown
 from .errors import Metadata
 from .methods import channel_book
 from .multicallable import (
@@ -32,7 +33,7 @@ from .protocol.framing import COMPRESSORS
 from .protocol.metadata import encode_metadata
 from .status import StatusCode
 from .subchannel import Backoff, Connectivity, Keepalive, Peer, Subchannel
-from .transport.address import Address, parse_address
+from .transport.address import Address, host_in, parse_addresses
 from .transport.dial import dial, dial_endpoints
 from .transport.driver import Driver
 from .transport.proxy import proxy_for
@@ -58,18 +59,15 @@ class _Settings:
     compression: str | None
     policy: str
     user_agent: str
-    connect_timeout: float
 
     def __post_init__(self) -> None:
         encode_metadata(self.metadata)
         if not self.user_agent.isascii() or not self.user_agent.isprintable():
             raise ValueError(f"user_agent {self.user_agent!r} is not printable ASCII")
         if self.compression not in (None, "identity", *COMPRESSORS):
-            raise ValueError(f"compression {self.compression!r} is not one of {', '.join(COMPRESSORS)}")
+            raise ValueError(f"compression {shown(self.compression)} is not one of {', '.join(COMPRESSORS)}")
         if self.policy not in POLICIES:
-            raise ValueError(f"policy {self.policy!r} is not one of {', '.join(POLICIES)}")
-        if not self.connect_timeout > 0:  # nor is NaN
-            raise ValueError(f"connect_timeout takes seconds above zero, not {self.connect_timeout!r}")
+            raise ValueError(f"policy {shown(self.policy)} is not one of {', '.join(POLICIES)}")
 
 
 class Channel:
@@ -129,11 +127,16 @@ class Channel:
         driver: Driver | None = None,
         default_port: int = 443,
     ) -> None:
+        check_numbers("seconds", connect_timeout=connect_timeout)
+        check_numbers("seconds", or_none=True, idle_timeout=idle_timeout)
+        check_kinds(Keepalive, keepalive=keepalive)
+        check_kinds(Backoff, backoff=backoff)
+        check_whole_numbers(0, or_none=True, max_send_message_length=max_send_message_length)
+        check_kinds(str, user_agent=user_agent)
+        check_functions(tap=tap)
         agent = f"{user_agent} puremux/{__version__}" if user_agent else f"puremux/{__version__}"
-        self._settings = _Settings(tuple(metadata), _compression(compression), policy, agent, connect_timeout)
-        addresses = [parse_address(each, default_port) for each in ([target] if isinstance(target, str) else target)]
-        if not addresses:
-            raise ValueError("a channel needs at least one target")
+        self._settings = _Settings(tuple(metadata), _compression(compression), policy, agent)
+        addresses = parse_addresses(target, default_port)
         self.max_send_message_length = max_send_message_length
         self.driver = driver or Driver()
         peers = _PeerOptions(tls, insecure, authority, agent, max_receive_message_length, proxy, self.driver.clock)
@@ -431,6 +434,11 @@ class _PeerOptions:
     proxy: str | None
     clock: Clock
 
+    def __post_init__(self) -> None:
+        check_flags(insecure=self.insecure)
+        check_kinds(str, authority=self.authority, proxy=self.proxy)
+        check_whole_numbers(0, or_none=True, max_receive_message_length=self.max_receive_message_length)
+
     def target(self, address: Address) -> Target:
         """What an address means with these options."""
         route = proxy_for(address, os.environ, self.proxy)
@@ -439,7 +447,7 @@ class _PeerOptions:
         if plaintext and self.tls is not None:
             raise ValueError("insecure=True means plaintext, which leaves no use for tls=")
         context = None if plaintext else _client_context(self.tls)
-        server_name = parse_address(self.authority).host if self.authority else None
+        server_name = host_in(self.authority) if self.authority else None
         peer = Peer(
             name=str(address),
             dial=lambda until: dial(
@@ -461,7 +469,7 @@ class _PeerOptions:
 
 def _compression(named: str | int | None) -> str | None:
     """A compression by our word for it, or by grpcio's number."""
-    return GRPCIO_COMPRESSION.get(named, str(named)) if isinstance(named, int) else named
+    return GRPCIO_COMPRESSION.get(named, shown(named)) if isinstance(named, int) else named
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:

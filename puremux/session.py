@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Callable, Protocol
 
 from .call import CallBase
+from .checks import check_numbers
 from .protocol.connection import Connection
 from .protocol.events import ConnectionEnded, Event, PingAcknowledged, SettingsAcknowledged
 from .protocol.framing import ACCEPT_ENCODING
@@ -29,7 +30,7 @@ class Keepalive:
     """PINGs that tell a dead connection from a quiet one (doc/keepalive.md).  Servers punish too many of them.
 
     Raises:
-        ValueError: ``time`` is below 1 second, or ``timeout`` not above 0.
+        TypeError, ValueError: ``time`` is no number from 1 second up, or ``timeout`` none above 0.
     """
 
     time: float = 300.0
@@ -42,8 +43,9 @@ class Keepalive:
     """PINGs also while no call runs; many servers forbid it."""
 
     def __post_init__(self) -> None:
-        if self.time < 1 or self.timeout <= 0:
-            raise ValueError("keepalive takes a time of at least 1 s and a timeout above 0 s")
+        check_numbers("seconds", of="Keepalive", time=self.time, timeout=self.timeout)
+        if self.time < 1:
+            raise ValueError(f"Keepalive: time takes at least 1 second, not {self.time!r}")
 
 
 @dataclass(frozen=True)

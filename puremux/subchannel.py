@@ -15,6 +15,7 @@ from typing import Callable
 from h2.errors import ErrorCodes
 
 from .call import CallBase
+from .checks import check_numbers
 from .errors import TransportError
 from .protocol.events import ConnectionEnded, Event, GoAwayReceived, SettingsReceived
 from .session import Health, Keepalive, Peer, Session
@@ -39,7 +40,11 @@ class Connectivity(enum.Enum):
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long to wait between attempts to connect (doc/connection-backoff.md, whose numbers are the defaults)."""
+    """How long to wait between attempts to connect (doc/connection-backoff.md, whose numbers are the defaults).
+
+    Raises:
+        TypeError, ValueError: one of them is no number above zero, or ``jitter`` none from 0 to 1.
+    """
 
     initial: float = 1.0
     """Seconds from the first failed attempt's beginning to the next one's."""
@@ -52,6 +57,14 @@ class Backoff:
 
     maximum: float = 120.0
     """Seconds; no wait is longer, but for the jitter."""
+
+    def __post_init__(self) -> None:
+        check_numbers("seconds", of="Backoff", initial=self.initial, maximum=self.maximum)
+        check_numbers("times", of="Backoff", multiplier=self.multiplier)
+        if self.jitter:
+            check_numbers("parts", of="Backoff", jitter=self.jitter)
+        if self.jitter > 1:
+            raise ValueError(f"Backoff: jitter takes a share from 0 to 1, not {self.jitter!r}")
 
     def delay(self, failures: int) -> float:
         """Seconds from the beginning of the attempt that was the ``failures``-th failure in a row to the next."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from ..channel import Channel
+from ..checks import checked_timeout
 from ..subchannel import Backoff, Connectivity
 from .batches import Batch
 from .complaints import Complaints
@@ -151,7 +152,7 @@ class Engine:
             self._run()
             mark = self._begin_draining()
             try:
-                self._wait_for(mark, timeout)
+                self._wait_for(mark, checked_timeout(timeout))
                 return mark.has_passed(self.signals) and (self._delivered or not self._stopped)
             finally:
                 self._marks.remove(mark)
@@ -267,7 +268,7 @@ class Engine:
             clock = self._driver.clock
             began = clock() if self._stopping_since is None else self._stopping_since
             if timeout is not None:
-                self._wait_for(mark, timeout)
+                self._wait_for(mark, checked_timeout(timeout))
             elif not self._wait_for(mark, max(0.0, began + DEAD_WAIT - clock())) and self._heard_since(began):
                 self._wait_for(mark, max(0.0, began + STOP_WAIT - clock()))
         finally:

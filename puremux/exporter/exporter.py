@@ -10,13 +10,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable
 
 from ..channel import Channel
+from ..checks import check_kinds, check_numbers, check_whole_numbers, checked_timeout
 from ..errors import Metadata
 from ..proto import metrics_service_pb2, trace_service_pb2
+from ..protocol.metadata import encode_metadata
 from ..subchannel import Backoff, Keepalive
 from ..transport.tap import Tap
 from .batches import Batch, Ledger
@@ -108,15 +109,13 @@ class Exporter:
         user_agent: str | None = None,
         tap: Tap | None = None,
     ) -> None:
-        for name, whole in (("bundle_count", bundle_count), ("queue_size", queue_size)):
-            _check_number(name, whole, Integral, "whole number")
-        _check_number("replay_bytes", replay_bytes, Real, "number of bytes")
-        _check_number("bundle_delay", bundle_delay, Real, "number of seconds")
-        for name, seconds in (("own_metrics", own_metrics), ("reconnection_period", reconnection_period)):
-            if seconds is not None:
-                _check_number(name, seconds, Real, "number of seconds")
-        _check_kind("span_limits", span_limits, SpanLimits)
-        _check_kind("pace", pace, Pace)
+        check_whole_numbers(1, bundle_count=bundle_count, queue_size=queue_size)
+        check_numbers("bytes", replay_bytes=replay_bytes)
+        check_numbers("seconds", bundle_delay=bundle_delay)
+        check_numbers("seconds", or_none=True, own_metrics=own_metrics, reconnection_period=reconnection_period)
+        check_kinds(SpanLimits, span_limits=span_limits)
+        check_kinds(Pace, pace=pace)
+        check_kinds(str, compression=compression, metric_name_prefix=metric_name_prefix)
         limits = span_limits or SpanLimits()
         self.service_name = service_name
         self.metric_name_prefix = metric_name_prefix
@@ -243,6 +242,8 @@ class Exporter:
             timeout: seconds to wait at the most.
         Returns:
             False when the proof did not come in time; the exporter goes on trying.
+        Raises:
+            TypeError, ValueError: ``timeout`` is no number; likewise :meth:`stop`.
         """
         return self._engine.flush(timeout)
 
@@ -254,6 +255,7 @@ class Exporter:
         Returns:
             False when something was not delivered; :meth:`stats` tells how much.
         """
+        checked_timeout(timeout)  # before anything is done
         never_at_end(self._engine)
         return self._engine.stop(timeout)
 
@@ -341,23 +343,20 @@ def _pieces(metric: Any) -> Iterator[Any]:
         yield _Piece(metric.descriptor, series[begin : begin + MOST_SERIES])
 
 
-def _check_number(name: str, value: Any, kind: Any, words: str) -> None:
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} takes a {words}, not {value!r}")
-    if not value > 0:  # nor is NaN, to which no comparison would ever say yes
-        raise ValueError(f"{name} takes a {words} above zero, not {value!r}")
-
-
-def _check_kind(name: str, value: object, kind: type) -> None:
-    if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{name} takes {kind.__name__}, not {value!r}")
-
-
 def _pairs(headers: Mapping[str, str] | Metadata | None) -> Metadata:
     if headers is None:
         return ()
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return tuple((key.lower(), value) for key, value in pairs)
+    try:
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        metadata = tuple((key.lower(), value) for key, value in pairs)
+    except (AttributeError, TypeError, ValueError):  # its type only, since what it holds may be secret
+        given = type(headers).__name__
+        raise TypeError(f"headers takes a mapping of names to values, or pairs of them, not this {given}") from None
+    try:
+        encode_metadata(metadata)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"headers: {error}") from None
+    return metadata
 
 
 def _backoff(reconnection_period: float | None) -> Backoff:

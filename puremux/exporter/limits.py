@@ -1,6 +1,6 @@
 """How much of a span is sent: counts of its parts, bytes of its texts.
 
-Floor 4, exporter: the standard library only.
+Floor 4, exporter: imports checks and the standard library only.
 Source: opencensus.trace.span and Go's trace.Config for the counts; MAX_FRAMES of opencensus.trace.stack_trace.
 """
 
@@ -9,7 +9,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..checks import shown
+
 __all__ = ["DEFAULT_LIMITS", "SpanLimits"]
+
+
+MOST = 2**63 - 1  # what the agent can be told: its TraceConfig has 64 bits for each
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class SpanLimits:
     Of too many parts the newest are kept, as OpenCensus's own tracer does.  0 keeps none.
 
     Raises:
-        ValueError: a limit is not a whole number, or is below 0.
+        ValueError: a limit is not a whole number from 0 to ``sys.maxsize``.
     """
 
     max_attributes: int = 32
@@ -42,8 +47,8 @@ class SpanLimits:
 
     def __post_init__(self) -> None:
         for name, limit in asdict(self).items():
-            if not isinstance(limit, int) or limit < 0:
-                raise ValueError(f"SpanLimits: {name} takes a whole number from 0 up, not {limit!r}")
+            if not isinstance(limit, int) or not 0 <= limit <= MOST:
+                raise ValueError(f"SpanLimits: {name} takes a whole number from 0 to {MOST}, not {shown(limit)}")
 
     def with_trace_config(self, config: Any) -> SpanLimits:
         """These limits, changed by what an agent's TraceConfig sets.

@@ -108,8 +108,8 @@ class _Own:
         constant = {"AlwaysOnSampler": ALWAYS_ON, "AlwaysOffSampler": ALWAYS_OFF}.get(type(self._sampler).__name__)
         if constant is not None:
             config.constant_sampler.decision = constant
-        elif isinstance(rate, (int, float)):
-            config.probability_sampler.samplingProbability = float(rate)
+        elif isinstance(rate, (int, float)) and 0 <= rate <= 1:
+            config.probability_sampler.samplingProbability = rate
 
 
 class AgentSampler:
@@ -129,6 +129,8 @@ class AgentSampler:
     ) -> None:
         if own is not None and not callable(getattr(own, "should_sample", None)):
             raise TypeError(f"a sampler has a method should_sample(span_context); {type(own).__name__} has none")
+        if isinstance(own, type):
+            raise TypeError(f"sampler takes an object, and {own.__name__} is a class: pass {own.__name__}()")
         self._own = _Probability(DEFAULT_PROBABILITY) if own is None else _Own(own)
         self._own_limits = limits
         self._clock = clock

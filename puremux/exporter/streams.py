@@ -15,6 +15,7 @@ from typing import Callable, Protocol
 
 from ..call import CallBase, Carrier
 from ..channel import Channel
+from ..checks import check_numbers
 from ..protocol.events import CallEnded
 from ..status import StatusCode
 from ..subchannel import Backoff
@@ -41,6 +42,8 @@ class Pace:
         confirm_within: seconds that a half-closed stream may take to end; then the connection is given up.
         probe_after: seconds between two probes of the connection (an empty SETTINGS frame, RFC 9113 §6.5.3).
         probe_within: seconds that a probe's acknowledgement may take; then the connection is given up.
+    Raises:
+        TypeError, ValueError: one of them is no number above zero.
     """
 
     def __init__(
@@ -56,6 +59,9 @@ class Pace:
         self.confirm_within = confirm_within
         self.probe_after = probe_after
         self.probe_within = probe_within
+        check_numbers("bytes", of="Pace", rotate_bytes=rotate_bytes)
+        check_numbers("seconds", of="Pace", rotate_after=rotate_after, confirm_within=confirm_within)
+        check_numbers("seconds", of="Pace", probe_after=probe_after, probe_within=probe_within)
 
 
 class Owner(Protocol):

@@ -1,6 +1,6 @@
 """Addresses as people write them, read once into what the other modules need to know of them.
 
-Floor 3, transport: imports errors only, and does no I/O: it decides, it does not look up.
+Floor 3, transport: imports checks and errors only, and does no I/O: it decides, it does not look up.
 Spec: gRPC doc/naming.md; RFC 3986 §3.2.2 (IPv6 in brackets); RFC 4007 §11 (zones); RFC 6761 §6.3 (localhost).
 
 ============================  =======================================================
@@ -19,12 +19,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NoReturn, Union
+from typing import Any, NoReturn, Union
 
+from ..checks import shown
 from ..errors import AddressError
 
-__all__ = ["Address", "HostPort", "IpAddress", "UnixSocket", "parse_address"]
+__all__ = ["Address", "HostPort", "IpAddress", "UnixSocket", "host_in", "parse_address", "parse_addresses"]
 
 IpAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
@@ -134,6 +136,26 @@ def parse_address(text: str, default_port: int = 443) -> Address:
     if not isinstance(text, str):
         raise TypeError(f'an address is a str such as "localhost:{default_port}", not {type(text).__name__}')
     return _Reader(text, default_port).read()
+
+
+def parse_addresses(texts: Any, default_port: int = 443) -> list[Address]:
+    """Read an address or several, at least one; raises as :func:`parse_address`, and ValueError where there is none."""
+    if isinstance(texts, (bytes, bytearray)) or not isinstance(texts, Iterable):
+        raise TypeError(
+            f'an address is a str such as "localhost:{default_port}", or a list of them, not {shown(texts)}'
+        )
+    addresses = [parse_address(each, default_port) for each in ([texts] if isinstance(texts, str) else texts)]
+    if not addresses:
+        raise ValueError(f'at least one address is needed, such as "localhost:{default_port}"')
+    return addresses
+
+
+def host_in(authority: str) -> str:
+    """The host of an ``:authority``; AddressError where there is none."""
+    try:
+        return parse_address(authority).host
+    except AddressError as error:
+        raise AddressError(f'authority takes "host" or "host:port": {error}') from None
 
 
 class _Reader:

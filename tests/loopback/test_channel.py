@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from h2.errors import ErrorCodes
@@ -115,6 +116,16 @@ def test_a_proxy_that_is_named_is_used_for_this_machine_too(serve: Any, insecure
         pytest.param({"connect_timeout": 0}, "above zero", id="no time to connect"),
         pytest.param({"metadata": [("Key", "value")]}, "lower-case", id="metadata that cannot be sent"),
         pytest.param({"user_agent": "ä"}, "ASCII", id="user agent that cannot be sent"),
+        pytest.param({"connect_timeout": "5"}, "connect_timeout", id="text for seconds"),
+        pytest.param({"idle_timeout": math.nan}, "idle_timeout", id="an idle timeout that is no number"),
+        pytest.param({"max_receive_message_length": -1}, "max_receive_message_length", id="grpcio's word for no limit"),
+        pytest.param({"max_send_message_length": 0.5}, "max_send_message_length", id="half a byte"),
+        pytest.param({"insecure": "no"}, "insecure", id="text for a flag"),
+        pytest.param({"keepalive": 10}, "keepalive", id="a number for a keepalive"),
+        pytest.param({"backoff": 10}, "backoff", id="a number for a backoff"),
+        pytest.param({"tap": "file"}, "tap", id="a tap that cannot be called"),
+        pytest.param({"proxy": 3128}, "proxy", id="a number for a proxy"),
+        pytest.param({"authority": 1}, "authority", id="a number for an authority"),
         pytest.param({"authority": ""}, None, id="no authority is the address's own"),
     ],
 )
@@ -122,13 +133,30 @@ def test_options_are_checked_when_given(options: dict[str, Any], problem: str | 
     if problem is None:
         Channel("localhost:1", **options).close()
     else:
-        with pytest.raises(ValueError, match=problem):
+        with pytest.raises((TypeError, ValueError), match=problem):
             Channel("localhost:1", **options)
 
 
-@pytest.mark.parametrize("target", ["", "host:port", "http://agent", []], ids=repr)
+@pytest.mark.parametrize(
+    "make, problem",
+    [
+        pytest.param(lambda: Keepalive(time=math.nan), "Keepalive: time", id="keepalive"),
+        pytest.param(lambda: Keepalive(time=0.5), "Keepalive: time", id="keepalive too often"),
+        pytest.param(lambda: Keepalive(timeout="20"), "Keepalive: timeout", id="keepalive timeout"),  # type: ignore[arg-type]
+        pytest.param(lambda: Backoff(initial=-1), "Backoff: initial", id="backoff"),
+        pytest.param(lambda: Backoff(multiplier=math.nan), "Backoff: multiplier", id="backoff multiplier"),
+        pytest.param(lambda: Backoff(maximum=0), "Backoff: maximum", id="backoff maximum"),
+        pytest.param(lambda: Backoff(jitter=2), "Backoff: jitter", id="backoff jitter"),
+    ],
+)
+def test_what_would_make_a_channel_spin_is_refused(make: Callable[[], object], problem: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=problem):
+        make()
+
+
+@pytest.mark.parametrize("target", ["", "host:port", "http://agent", [], None, 7, b"agent:1", [b"agent:1"]], ids=repr)
 def test_targets_that_cannot_be_read_are_refused(target: Any) -> None:
-    with pytest.raises((AddressError, ValueError)):
+    with pytest.raises((AddressError, TypeError, ValueError), match="address"):
         Channel(target)
 
 

@@ -21,6 +21,7 @@ import trustme
 from puremux.agent import Agent
 from puremux.errors import AddressError
 from puremux.exporter import Exporter
+from puremux.exporter.streams import Pace
 from puremux.transport.tls import server_context
 from tests.loopback.test_exporter import span, spans
 from tests.waiting import eventually
@@ -211,6 +212,24 @@ def test_no_descriptors_left_is_counted_and_never_raised(
         pytest.param({"sampler": SimpleNamespace()}, TypeError, id="sampler"),
         pytest.param({"resource": 7}, TypeError, id="resource"),
         pytest.param({"insecure": True, "tls": ssl.create_default_context()}, ValueError, id="both ways"),
+        pytest.param({"insecure": "false"}, TypeError, id="text for a flag, which would be a yes"),
+        pytest.param({"compression": 2}, TypeError, id="a number for a compression"),
+        pytest.param({"bundle_delay": 10**400}, ValueError, id="bundle delay beyond floats"),
+        pytest.param({"reconnection_period": 10**400}, ValueError, id="reconnection period beyond floats"),
+        pytest.param({"queue_size": -(10**5000)}, ValueError, id="a number that cannot even be shown"),
+        pytest.param({"connect_timeout": "5"}, TypeError, id="text for the connect timeout"),
+        pytest.param({"keepalive": 300}, TypeError, id="a number for a keepalive"),
+        pytest.param({"headers": "authorization"}, TypeError, id="text for headers"),
+        pytest.param({"headers": 7}, TypeError, id="a number for headers"),
+        pytest.param({"headers": {1: "one"}}, TypeError, id="a header whose name is a number"),
+        pytest.param({"headers": {"key": None}}, TypeError, id="a header without value"),
+        pytest.param({"authority": b"agent"}, TypeError, id="bytes for the authority"),
+        pytest.param({"authority": "no host"}, ValueError, id="an authority that is no host"),
+        pytest.param({"user_agent": 5}, TypeError, id="a number for a user agent"),
+        pytest.param({"proxy": ["http://proxy:3128"]}, TypeError, id="several proxies"),
+        pytest.param({"tap": "file"}, TypeError, id="a tap that cannot be called"),
+        pytest.param({"metric_name_prefix": 7}, TypeError, id="a number for a prefix"),
+        pytest.param({"sampler": Agent}, TypeError, id="a class for a sampler"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_when_the_exporter_is_made(
@@ -218,3 +237,32 @@ def test_options_that_do_not_fit_are_refused_when_the_exporter_is_made(
 ) -> None:
     with pytest.raises(error, match="|".join([*options, "sampler", "metadata", "queue", "insecure"])):
         Exporter("127.0.0.1:1", **options)
+
+
+@pytest.mark.parametrize("address", [None, 55678, b"agent:55678", [b"agent:55678"]], ids=repr)
+def test_an_address_of_another_type_is_refused_in_a_sentence(address: Any) -> None:
+    with pytest.raises(TypeError, match='an address is a str such as "localhost:55678"'):
+        Exporter(address)
+
+
+def test_a_refused_header_does_not_show_what_it_holds() -> None:
+    with pytest.raises(TypeError) as caught:
+        Exporter(headers="Bearer secret")  # type: ignore[arg-type]  # on purpose
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("timeout, error", [("5", TypeError), (math.nan, ValueError)])
+def test_a_timeout_that_is_no_number_is_refused_and_nothing_is_stopped(timeout: Any, error: type[Exception]) -> None:
+    with Agent("127.0.0.1:0") as agent, Exporter(agent.address, **IMPATIENT) as exporter:
+        for wait in (exporter.flush, exporter.stop):
+            with pytest.raises(error, match="timeout"):
+                wait(timeout)
+        exporter.export(spans(3))
+        assert exporter.flush(10**400)
+
+
+@pytest.mark.parametrize("name", ["rotate_after", "rotate_bytes", "confirm_within", "probe_after", "probe_within"])
+@pytest.mark.parametrize("value", [0, -1.0, math.nan, "1", None], ids=repr)
+def test_a_pace_is_checked_when_it_is_made(name: str, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"Pace: {name} takes a number of"):
+        Pace(**{name: value})
