@@ -1,6 +1,6 @@
 """A small HTTP server for pages: threads in bounded number, requests in bounded time.
 
-Floor 5, for the faces that show pages: the standard library only.
+Floor 5, for the faces that show pages: imports logs and the standard library only.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import logging
 import socket
 import socketserver
 import threading
@@ -16,9 +15,11 @@ import time
 from typing import Any, Callable
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from .logs import CarefulLogger
+
 __all__ = ["Page", "serve_wsgi"]
 
-logger = logging.getLogger("puremux.page")
+logger = CarefulLogger("puremux.page")
 
 REQUESTS = 32  # served at one time, a thread each; whoever comes then is turned away
 PATIENCE = 30.0  # seconds that a client may stand still
@@ -92,8 +93,8 @@ def _guarded(app: Callable[..., Any]) -> Callable[..., Any]:
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         try:
             return app(environ, start_response)
-        except Exception:
-            logger.exception("puremux: the page %r could not be made", environ.get("PATH_INFO"))
+        except Exception as error:  # noqa: BLE001  whatever it is, the log is told
+            logger.error("puremux: the page %r could not be made", environ.get("PATH_INFO"), error=error)
             start_response("500 Internal Server Error", [("Content-Type", "text/plain; charset=utf-8")])
             return [b"This page could not be made; the log says why.\n"]
 

@@ -7,7 +7,6 @@ resource/Resource.md for the environment variables and for merging.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import socket
@@ -17,13 +16,14 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from .._version import __version__
+from ..logs import CarefulLogger
 from ..proto import common_pb2, resource_pb2, trace_service_pb2
 from ..proto.well_known_pb2 import Timestamp
 from .reading import describe, text
 
 __all__ = ["Identity", "merge_resources", "parse_labels", "resource_from_environment", "resource_of"]
 
-logger = logging.getLogger("puremux.exporter")
+logger = CarefulLogger("puremux.exporter")
 
 TYPE_VARIABLE = "OC_RESOURCE_TYPE"
 LABELS_VARIABLE = "OC_RESOURCE_LABELS"

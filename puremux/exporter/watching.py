@@ -1,16 +1,17 @@
 """Whoever wants to see what the exporter sends, for pages about it.
 
-Floor 4, exporter: the standard library only.
+Floor 4, exporter: imports logs and the standard library only.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import Callable, Protocol
+
+from ..logs import CarefulLogger
 
 __all__ = ["Watcher", "Watchers"]
 
-logger = logging.getLogger("puremux.exporter")
+logger = CarefulLogger("puremux.exporter")
 
 
 class Watcher(Protocol):
@@ -64,6 +65,6 @@ class Watchers:
         for watcher in self._watchers:
             try:
                 tell(watcher)
-            except Exception:  # a page about the exporter is no reason to lose what it sends
-                logger.exception("puremux: a watcher of the exporter failed, and is told nothing more")
+            except Exception as error:  # noqa: BLE001  a page about the exporter is no reason to lose what it sends
                 self.remove(watcher)
+                logger.error("puremux: a watcher of the exporter failed, and is told nothing more", error=error)

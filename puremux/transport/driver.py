@@ -1,6 +1,6 @@
 """One thread that waits for everybody: sockets, timers, dials, and work handed over by other threads.
 
-Floor 3, transport: imports the standard library, ``loop``, ``threads`` and ``wait``.
+Floor 3, transport: imports the standard library, logs, ``loop``, ``threads`` and ``wait``.
 
 The rules that keep it simple:
 
@@ -14,9 +14,9 @@ The rules that keep it simple:
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
-import logging
 import os
 import selectors
 import socket
@@ -26,13 +26,14 @@ import weakref
 from collections import deque
 from typing import Any, Callable, Protocol, TypeVar
 
+from ..logs import CarefulLogger
 from .loop import Loop
 from .threads import start_thread
 from .wait import Clock, Step
 
 __all__ = ["Driver", "Timer", "Watched"]
 
-logger = logging.getLogger("puremux")
+logger = CarefulLogger("puremux")
 
 IDLE_WAIT = 60.0  # seconds; the longest a turn waits, so that a lost wake-up is a delay and not a hang
 LONG_TURN = 0.1  # seconds of sockets, after which timers and what was handed over have their turn
@@ -235,8 +236,8 @@ class Driver:
         try:
             while self._loop is loop and not self._closed and self._program_runs():
                 self._turn(longest)
-        except OSError:
-            logger.exception("puremux: the driver's own descriptors were closed; it opens new ones")
+        except OSError as error:
+            logger.error("puremux: the driver's own descriptors were closed; it opens new ones", error=error)
         finally:
             if self._loop is loop:
                 self._finish()
@@ -333,11 +334,15 @@ class Driver:
                     self._watched[watched] = wanted
 
     def _guarded(self, callback: Callable[[], Any]) -> None:
-        """An error in one callback must not stop what the others need."""
+        """An error in one callback must not stop what the others need.
+
+        It is logged without the lock, since whoever writes the line may wait for somebody who waits for the lock.
+        """
         try:
             callback()
-        except Exception:
-            logger.exception("puremux: an error that should not happen, in %r", callback)
+        except Exception as error:  # noqa: BLE001  whatever it is, the log is told
+            line = "puremux: an error that should not happen, in %r"
+            self._unlocked.append(functools.partial(logger.error, line, callback, error=error))
 
     def _finish(self) -> None:
         """A thread ends: if the driver is closed, what was handed over is done first, mostly the closing of sockets."""

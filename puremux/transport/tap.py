@@ -1,18 +1,19 @@
 """Taps: who wants to see the bytes of a channel's connections is told of each piece as it goes by.
 
-Floor 3, transport: imports the standard library only.
+Floor 3, transport: imports logs and the standard library only.
 """
 
 from __future__ import annotations
 
 import itertools
-import logging
 from dataclasses import dataclass
 from typing import Callable
 
+from ..logs import CarefulLogger
+
 __all__ = ["BytesPassed", "CarefulTap", "ConnectionTap", "Tap"]
 
-logger = logging.getLogger("puremux")
+logger = CarefulLogger("puremux")
 
 _NUMBERS = itertools.count(1)
 

@@ -372,4 +372,4 @@ def test_an_error_in_the_handling_of_one_event_keeps_no_other_back(
     assert ends.ended.wait(LIMIT)
     assert [type(event) for event in ends.events] == [CallEnded, CallEnded, ConnectionEnded]
     eventually(lambda: ends.link.fileno() == -1, LIMIT)
-    assert "stumbled" in caplog.text
+    eventually(lambda: "stumbled" in caplog.text, LIMIT)

@@ -254,3 +254,13 @@ def test_an_environment_that_cannot_be_read_is_logged_and_no_more(
         assert plain(resource_from_environment(environment)) == expected
     [record] = caplog.records
     assert record.getMessage().startswith(f"puremux: {name} is ignored: ")
+
+
+def test_what_is_ignored_and_cannot_be_logged_raises_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise RuntimeError("no room for a line")
+
+    monkeypatch.setattr(logging.getLogger("puremux.exporter"), "filters", [refuse])
+    monkeypatch.setenv("OC_RESOURCE_LABELS", "no labels")
+    Identity()
+    Identity(resource=lambda: 1 // 0)
