@@ -8,8 +8,8 @@ The rules, which depend on nothing but the order in which the clients were first
 - *type*: the client first seen gives a name its type.  Another type goes to a family of its own, such as
   ``<name>_gauges``, and its help says so; where that is taken too, the metric is left out.
 - *help*: the client first seen gives a family its help; when others say otherwise, it says that.
-- *label*: a metric's label with the name of one that the page gives is called ``exported_<name>``; where several labels
-  come to have one name, their values are joined by ``;``.
+- *label*: a label with the name of one that the format gives, and a metric's label with the name of one that the page
+  gives, is called ``exported_<name>``; where several labels come to have one name, their values are joined by ``;``.
 - *series*: of two series with equal labels the one is shown whose client was first seen later: a process that was
   restarted has its predecessor's labels.
 """
@@ -29,9 +29,9 @@ __all__ = ["CONFLICTS", "Families", "Family", "Labels", "target_labels"]
 
 Labels = Mapping[str, str]
 
-CONFLICTS = ("type", "help", "series", "dropped")
+CONFLICTS = ("type", "help", "series", "dropped", "value")
 """What :attr:`Families.conflicts` counts: metrics shown apart, or described otherwise; series shown by another
-client already; metrics left out."""
+client already; metrics left out; series whose value, or a part of it, is left out by ``samples``."""
 
 SUFFIXES: Mapping[str, Sequence[str]] = {
     "counter": ("", "_total", "_created"),
@@ -67,7 +67,8 @@ def target_labels(source: SourceView, *, node: bool) -> Labels:
     known = {**source.resource, **source.node}
     attributes["service.name"] = known.get("service.name", "")
     attributes["service.instance.id"] = known.get("service.instance.id", "") or source.client.instance
-    return _join((label_name(key), value) for key, value in sorted(attributes.items()))
+    named = ((label_name(key), value) for key, value in sorted(attributes.items()))
+    return _join((f"exported_{name}" if name in FORMAT_LABELS else name, value) for name, value in named)
 
 
 class Family:
@@ -80,7 +81,7 @@ class Family:
         self.help_differs = False
         self.description = description
         self._remark = remark
-        self._conflicts = conflicts
+        self.conflicts = conflicts
         self._members: list[_Member] = []
 
     @property
@@ -100,7 +101,7 @@ class Family:
             for labels, value in member.series():
                 key = frozenset(labels.items())
                 if key in shown:
-                    self._conflicts["series"] += 1
+                    self.conflicts["series"] += 1
                 else:
                     shown.add(key)
                     yield labels, value

@@ -1,7 +1,7 @@
 """The Prometheus page of the agent: all metrics of all clients, and the agent's own.
 
-Floor 5, agent: imports families, naming, own, rendering, store, values and views, and page below; and
-prometheus-client, the extra ``puremux[agent]``.
+Floor 5, agent: imports families, own, rendering, samples, store and views, and page below; and prometheus-client, the
+extra ``puremux[agent]``.
 Spec: Prometheus's text format 0.0.4 and OpenMetrics 1.0, both written by prometheus-client; naming says which names
 metrics and labels get, families what becomes of clashes.
 
@@ -11,8 +11,6 @@ else the client's Node says is in ``target_info``, to be joined on these two.
 
 from __future__ import annotations
 
-import functools
-import itertools
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,17 +19,14 @@ from urllib.parse import parse_qs
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.samples import Exemplar, Sample
-from prometheus_client.utils import floatToGoString
+from prometheus_client.samples import Sample
 
 from ..page import Page, serve_wsgi
-from . import values
-from .families import CONFLICTS, SUFFIXES, Families, Labels, target_labels
-from .naming import label_name
+from .families import CONFLICTS, SUFFIXES, Families, Family, Labels, target_labels
 from .own import PREFIX, own_metrics
 from .rendering import render
+from .samples import fits, samples_of
 from .store import Store
-from .values import Distribution, Summary, Value
 from .views import AgentView, SourceView
 
 __all__ = ["AgentCollector", "Page", "page_app", "serve_page"]
@@ -66,11 +61,7 @@ class AgentCollector:
             for held in source.metrics:
                 families.add(labels, held)
         for family in families:
-            metric = Metric(family.name, family.help, family.kind, family.unit)
-            samples = SAMPLES[family.kind]
-            yield _lazily(
-                metric, (sample for labels, value in family.series() for sample in samples(family.name, labels, value))
-            )
+            yield _lazily(Metric(family.name, family.help, family.kind, family.unit), _samples(family))
         if not self._node_labels:
             yield _target_info(targets)
         yield from own
@@ -140,61 +131,20 @@ def serve_page(
     return serve_wsgi(page_app(store, node_labels=node_labels, view=view), host, port)
 
 
-# Values as samples
-
-
-def _number(suffix: str, name: str, labels: dict[str, str], value: Value) -> Iterator[Sample]:
-    yield Sample(name + suffix, labels, cast(float, value))
-
-
-def _buckets(suffixes: tuple[str, str], name: str, labels: dict[str, str], value: Value) -> Iterator[Sample]:
-    distribution = cast(Distribution, value)
-    counts = itertools.accumulate(distribution.buckets or (distribution.count,))
-    bucket = f"{name}_bucket"
-    for le, count, exemplar in itertools.zip_longest(_les(distribution.bounds), counts, distribution.exemplars):
-        yield Sample(bucket, {**labels, "le": le}, count, None, _exemplar(exemplar) if exemplar else None)
-    yield Sample(name + suffixes[0], labels, distribution.sum)
-    yield Sample(name + suffixes[1], labels, distribution.count)
-
-
-@functools.lru_cache(maxsize=1024)
-def _les(bounds: tuple[float, ...]) -> tuple[str, ...]:
-    return (*map(_text, bounds), "+Inf")
-
-
-def _text(number: float) -> str:
-    return str(floatToGoString(number))  # type: ignore[no-untyped-call]  # prometheus-client's, without hints
-
-
-def _exemplar(held: values.Exemplar) -> Exemplar:
-    return Exemplar({label_name(key): text for key, text in held.attachments}, held.value, held.time)
-
-
-def _quantiles(name: str, labels: dict[str, str], value: Value) -> Iterator[Sample]:
-    summary = cast(Summary, value)
-    for percentile, at in summary.percentiles:
-        quantile = _text(round(percentile / 100, 12))  # 99.9 / 100 is 0.9990000000000001
-        yield Sample(name, {**labels, "quantile": quantile}, at)
-    if summary.sum is not None:
-        yield Sample(f"{name}_sum", labels, summary.sum)
-    if summary.count is not None:
-        yield Sample(f"{name}_count", labels, summary.count)
-
-
-SAMPLES: Mapping[str, Callable[[str, dict[str, str], Value], Iterator[Sample]]] = {
-    "counter": functools.partial(_number, "_total"),
-    "gauge": functools.partial(_number, ""),
-    "gaugehistogram": functools.partial(_buckets, ("_gsum", "_gcount")),
-    "histogram": functools.partial(_buckets, ("_sum", "_count")),
-    "summary": _quantiles,
-}
+def _samples(family: Family) -> Iterator[Sample]:
+    for labels, value in family.series():
+        if not fits(family.kind, value):
+            family.conflicts["value"] += 1
+        yield from samples_of(family.kind, family.name, labels, value)
 
 
 # What is said of all clients
 
 
 def _conflicts(counts: Mapping[str, int]) -> Metric:
-    description = "Clashes between clients: of a metric's type, of its help, of a series; and metrics left out."
+    description = (
+        "Clashes between clients: of a metric's type, of its help, of a series; metrics, and values, left out."
+    )
     family = GaugeMetricFamily(f"{PREFIX}_conflicts", description, labels=["kind"])
     for kind in CONFLICTS:
         family.add_metric([kind], counts.get(kind, 0))
@@ -203,8 +153,19 @@ def _conflicts(counts: Mapping[str, int]) -> Metric:
 
 def _target_info(targets: Mapping[frozenset[tuple[str, str]], SourceView]) -> Metric:
     """What is known of each source, by the labels of its series; where two share them, of the one first seen later."""
-    samples = (Sample("target_info", dict(target_labels(source, node=True)), 1) for source in targets.values())
+    samples = (Sample("target_info", dict(labels), 1) for labels in _each_once(targets.values()))
     return _lazily(Metric("target", "What is known of the clients.", "info"), samples)
+
+
+def _each_once(sources: Iterable[SourceView]) -> Iterator[Labels]:
+    """All that is known of each source: its Node may hide what told it from another."""
+    shown: set[frozenset[tuple[str, str]]] = set()
+    for source in sources:
+        labels = target_labels(source, node=True)
+        key = frozenset(labels.items())
+        if key not in shown:
+            shown.add(key)
+            yield labels
 
 
 def _names(metrics: Iterable[Metric]) -> set[str]:

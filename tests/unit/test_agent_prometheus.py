@@ -198,8 +198,91 @@ def test_a_histogram_adds_up(counts: dict[float, int], last: int, total: float) 
     assert list(by_bound) == [*bounds, math.inf]
     assert cumulative == sorted(cumulative)
     assert [after - before for before, after in zip([0, *cumulative], cumulative)] == buckets
-    assert found["m_count", ""] == cumulative[-1] == sum(buckets)
-    assert found["m_sum", ""] == total
+    if total >= 0 and not any(bound < 0 for bound in bounds):
+        assert found["m_count", ""] == cumulative[-1] == sum(buckets)
+        assert found["m_sum", ""] == total
+
+
+# What OpenMetrics has no place for
+
+
+def histogram(bounds: list[float], total: float, kind: int = Type.CUMULATIVE_DISTRIBUTION) -> Any:
+    return metric("m", distribution(bounds, [1] * (len(bounds) + 1), total), kind)
+
+
+@pytest.mark.parametrize(
+    "message, expected",
+    [
+        pytest.param(metric("m", -1, Type.CUMULATIVE_INT64), set(), id="a counter below 0"),
+        pytest.param(metric("m", -math.inf, Type.CUMULATIVE_DOUBLE), set(), id="a counter far below 0"),
+        pytest.param(metric("m", math.nan, Type.CUMULATIVE_DOUBLE), set(), id="a counter that is no number"),
+        pytest.param(histogram([1], -2.0), {"m_bucket"}, id="a histogram's sum below 0"),
+        pytest.param(histogram([1], math.nan), {"m_bucket"}, id="a histogram's sum that is no number"),
+        pytest.param(histogram([-1], 2.0), {"m_bucket"}, id="a histogram's sum beside bounds below 0"),
+        pytest.param(histogram([1], -2.0, Type.GAUGE_DISTRIBUTION), {"m_bucket"}, id="a gauge histogram's"),
+        pytest.param(histogram([-1], math.nan, Type.GAUGE_DISTRIBUTION), {"m_bucket"}, id="that is no number"),
+        pytest.param(metric("m", summary({5: -1.0, 9: 2.0}, 2, 3.0), Type.SUMMARY), {"m", "m_sum", "m_count"}, id="p"),
+        pytest.param(metric("m", summary({5: 1.0}, 2, -3.0), Type.SUMMARY), {"m", "m_count"}, id="a summary's sum"),
+        pytest.param(metric("m", summary({}, 2, math.nan), Type.SUMMARY), {"m_count"}, id="NaN as a summary's sum"),
+    ],
+)
+def test_what_the_format_forbids_is_left_out_and_counted(message: Any, expected: set[str]) -> None:
+    store = store_of(message, metric("good", 5, Type.CUMULATIVE_INT64))
+    found = [
+        sample
+        for family in parse_openmetrics(get(store, accept=OPENMETRICS).body)
+        for sample in family.samples
+        if family.name in ("m", "good")
+    ]
+    assert {sample.name for sample in found} == {"good_total", *expected}
+    assert own(store)["conflicts,value"] == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(metric("m", math.inf, Type.CUMULATIVE_DOUBLE), id="an endless counter"),
+        pytest.param(histogram([-1], -2.0, Type.GAUGE_DISTRIBUTION), id="a gauge histogram below 0"),
+        pytest.param(metric("m", summary({5: math.nan}, 2, 3.0), Type.SUMMARY), id="a quantile that is not known"),
+    ],
+)
+def test_what_it_allows_is_not(message: Any) -> None:
+    store = store_of(message)
+    assert "\nm" in get(store, accept=OPENMETRICS).body
+    list(parse_openmetrics(get(store, accept=OPENMETRICS).body))
+    assert own(store)["conflicts,value"] == 0
+
+
+@pytest.mark.parametrize(
+    "key, text, expected",
+    [
+        pytest.param("_", "x" * 127, {}, id="a key that grows, so that all is too long"),
+        pytest.param("k", 'a"b', {}, id="a quote, which prometheus-client cannot read back"),
+        pytest.param("k", "a\\}\n# {", {"k": "a\\}\n# {"}, id="signs that it can"),
+    ],
+)
+def test_an_exemplar_does_no_harm(key: str, text: str, expected: dict[str, str]) -> None:
+    message = histogram([1], 2.0)
+    message.timeseries[0].points[0].distribution_value.buckets[0].exemplar.attachments[key] = text
+    page = get(store_of(message), accept=OPENMETRICS).body
+    (family,) = (family for family in parse_openmetrics(page) if family.name == "m")
+    assert [sample.exemplar.labels for sample in family.samples if sample.exemplar] == [expected]
+
+
+def test_quantiles_that_are_written_alike_are_shown_once() -> None:
+    message = metric("m", summary({50: 1.0, 50.00000000000001: 2.0}), Type.SUMMARY)
+    assert get(store_of(message)).body.count('quantile="0.5"') == 1
+
+
+@pytest.mark.parametrize(
+    "kind, value", [(Type.CUMULATIVE_DISTRIBUTION, distribution([1], [1, 1], 2.0)), (Type.SUMMARY, summary({50: 1.0}))]
+)
+def test_a_resource_cannot_take_the_labels_of_the_format(kind: int, value: Any) -> None:
+    store = store_of(metric("m", value, kind), resource=resource(le="1", quantile="2"))
+    page = get(store, accept=OPENMETRICS).body
+    (family,) = (family for family in parse_openmetrics(page) if family.name == "m")
+    assert all(sample.labels["exported_le"] == "1" for sample in family.samples)
+    assert all(sample.labels["exported_quantile"] == "2" for sample in family.samples)
 
 
 # Labels
@@ -228,6 +311,13 @@ def test_target_info_says_what_else_the_node_does() -> None:
         "zone": "z",
         "pod": "p",
     }
+
+
+def test_target_info_is_said_once_of_sources_that_differ_in_nothing_it_says() -> None:
+    store = store_of(metric("m"), node=node(zone="z"), resource=resource(zone="1"))
+    receive(store, metric("m"), node=node(zone="z"), resource=resource(zone="2"))
+    assert len(families(store)["m"].samples) == 2
+    assert get(store).body.count("\ntarget_info{") == 1
 
 
 def test_node_labels_are_on_each_series_when_asked_for() -> None:
@@ -438,8 +528,10 @@ def test_a_page_can_be_asked_for_some_names_only() -> None:
 
 
 TEXTS = st.one_of(
-    st.sampled_from(["m", "m_total", "m_count", "m.x", "m_x", "le", "target_info", ""]), st.text(max_size=8)
+    st.sampled_from(["m", "m_total", "m_count", "m.x", "m_x", "le", "quantile", "target_info", ""]), st.text(max_size=8)
 )
+BOUNDS = st.lists(st.floats(), min_size=1, max_size=1)
+INT64 = st.integers(-(2**63), 2**63 - 1)
 UNITS = st.one_of(st.sampled_from(["", "1", "ms", "By/s"]), st.text(max_size=4))
 
 
@@ -451,9 +543,13 @@ def requests(draw: st.DrawFn) -> Any:
         name = Type.Type.Name(kind)
         value: Any = draw(st.floats()) if "DOUBLE" in name else draw(st.integers(-9, 9))
         if "DISTRIBUTION" in name:
-            value = distribution([1.0], [draw(st.integers(0, 3)), 1], draw(st.floats()))
+            value = distribution(draw(BOUNDS), [draw(st.integers(0, 3)), 1], draw(st.floats()))
+            exemplar = value.buckets[0].exemplar
+            exemplar.value, exemplar.attachments[draw(TEXTS)] = draw(st.floats()), draw(TEXTS)
+            exemplar.timestamp.seconds, exemplar.timestamp.nanos = draw(INT64), draw(st.integers(-(2**31), 2**31 - 1))
         elif name == "SUMMARY":
-            value = summary({50: draw(st.floats())}, draw(st.one_of(st.none(), st.integers(0, 9))))
+            count, total = draw(st.one_of(st.none(), st.integers(0, 9))), draw(st.one_of(st.none(), st.floats()))
+            value = summary({50: draw(st.floats()), draw(st.floats(51, 100)): 1.0}, count, total)
         labels = draw(st.dictionaries(TEXTS, st.one_of(st.none(), TEXTS), max_size=3))
         message = metric(draw(TEXTS), None, kind, unit=draw(UNITS), description=draw(TEXTS), labels=labels)
         del message.timeseries[:]
@@ -479,6 +575,7 @@ def test_whatever_clients_send_the_page_can_be_read(received: list[Any]) -> None
             seen.add(key)
     types = [line for line in get(store).body.split("\n") if line.startswith("# TYPE")]
     assert len(types) == len({line.split(" ")[2] for line in types})
+    list(parse_openmetrics(get(store, accept=OPENMETRICS).body))
 
 
 # In pieces
