@@ -7,6 +7,7 @@ metric than the others, and one in seven names and labels that are hostile.  Pro
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import tempfile
@@ -66,7 +67,11 @@ def request(number: int) -> Any:
         metric("moody", number, Type.CUMULATIVE_INT64 if odd else Type.GAUGE_INT64, description=f"Is it odd? {odd}"),
     ]
     if number % 7 == 0:
-        metrics.append(metric("<script>", number, labels={"__name__": "x", "le": '"\\\n', "a.b": "\u2028", "job": "j"}))
+        labels = {"__name__": "x", "le": '"\\\n', "a.b": "\u2028", "job": "j", "nul": "\0\r\x7f\ufffe"}
+        metrics.append(metric("<script>", number, labels=labels, description="\0\r\u2028\\"))
+        metrics.append(metric("debt", -number, Type.CUMULATIVE_INT64))
+        metrics.append(metric("nothing", distribution([-1], [1, 2], math.nan), Type.CUMULATIVE_DISTRIBUTION))
+        metrics.append(metric("cold", summary({50: -1.5, 99: math.nan}, 5, -math.inf), Type.SUMMARY))
     return metrics_request(
         *metrics, node=node(f"service-{number % 3}", pid=number + 1), resource=resource("k8s", pod="p")
     )
