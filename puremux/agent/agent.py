@@ -73,7 +73,7 @@ class Agent:
         self._health = HealthService(SERVICES)
         self._driver = Driver("puremux agent")
         self._server = Server(
-            methods(self.store, self._config, self._health),
+            methods(self.store, self._config, self._health, self._ended_call),
             driver=self._driver,
             tls=tls,
             limits=self.store.limits.of_server,
@@ -174,6 +174,9 @@ class Agent:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _ended_call(self, reason: str) -> None:
+        self._server.ended_call(reason)
 
     def _leave(self) -> None:
         self._health.drain()

@@ -21,18 +21,18 @@ class TraceIntake:
         self._store = store
         self._sender = Sender(store.limits)
 
-    def receive(self, request: trace_service_pb2.ExportTraceServiceRequest, size: int | None = None) -> None:
+    def receive(self, request: trace_service_pb2.ExportTraceServiceRequest, payload: bytes | None = None) -> None:
         """Take a message; when this returns, the listeners have it too.
 
         Args:
-            size: bytes of the message on the wire; None to work it out, which is slow without protobuf's C core.
+            payload: the message as it came; None to write it anew.
         Raises:
             IntakeError: nothing of it was taken; the call ends with the error's code and sentence.
         """
         try:
             self._sender.hear(request)
-            size = request.ByteSize() if size is None else size
-            self._store.take_spans(self._sender, request, size, self._store.clock())
+            payload = request.SerializeToString() if payload is None else payload
+            self._store.take_spans(self._sender, request, payload, self._store.clock())
         except IntakeError as error:
             self._store.refuse_spans(self._sender, request, error.reason)
             raise
@@ -45,11 +45,11 @@ class MetricsIntake:
         self._store = store
         self._sender = Sender(store.limits)
 
-    def receive(self, request: metrics_service_pb2.ExportMetricsServiceRequest, size: int | None = None) -> None:
+    def receive(self, request: metrics_service_pb2.ExportMetricsServiceRequest, payload: bytes | None = None) -> None:
         """Take a message; when this returns, the listeners have it too.
 
         Args:
-            size: as with spans; it does not matter here.
+            payload: as with spans; it does not matter here.
         Raises:
             LimitReached: a limit was reached on the way, and what still fitted was taken.
             IntakeError: nothing of it was taken; either way the call ends with the error's code and sentence.

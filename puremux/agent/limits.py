@@ -32,6 +32,10 @@ class AgentLimits:
     max_message_bytes: int = 4 * 1024 * 1024
     """Bytes of a message, also after decompression."""
 
+    max_message_items: int = 100_000
+    """Spans of a message with their events, links and stack frames; or metrics, time series and points.  Messages of so
+    many are shorter than four MiB only if most of these are nearly empty."""
+
     max_partial_bytes: int = 64 * 1024 * 1024
     """Bytes of messages that have not come whole, of all connections together."""
 
@@ -51,7 +55,7 @@ class AgentLimits:
     """Spans kept for pages."""
 
     max_span_bytes_held: int = 16 * 1024 * 1024
-    """Bytes on the wire of the spans kept for pages; in memory they take about twice as much."""
+    """Bytes of the requests with spans kept for pages."""
 
     max_name_length: int = 255
     """Characters of a metric's name."""

@@ -1,6 +1,7 @@
 """What the agent says of itself on the Prometheus page.
 
-Floor 5, agent: imports refusal, views, and server's limits; and prometheus-client, the extra ``puremux[agent]``.
+Floor 5, agent: imports refusal, services, views, and server's limits; and prometheus-client, the extra
+``puremux[agent]``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from ..server.limits import CALL_REASONS, CONNECTION_REASONS
 from .refusal import SPAN_REASONS, Reason
+from .services import TOO_MANY_ITEMS
 from .views import AgentView, ForwardView, ServerView, Totals
 
 __all__ = ["PREFIX", "own_metrics"]
@@ -22,6 +24,7 @@ PREFIX = "puremux_agent"
 HELD = ("waiting", "unconfirmed")
 DONE = ("confirmed", "replayed")
 
+REFUSED_CALLS = (*CALL_REASONS, TOO_MANY_ITEMS)
 REFUSED_BY = tuple(reason.value for reason in Reason)
 
 
@@ -64,7 +67,7 @@ def _of_server(server: ServerView) -> list[Metric]:
         _by_reason(
             "refused_connections", "Connections ended by the agent.", CONNECTION_REASONS, server.refused_connections
         ),
-        _by_reason("refused_calls", "Calls refused for what they asked.", CALL_REASONS, server.refused_calls),
+        _by_reason("refused_calls", "Calls refused for what they asked.", REFUSED_CALLS, server.refused_calls),
     ]
 
 

@@ -2,20 +2,21 @@
 
 Floor 5, agent: imports clients, limits and ``puremux.proto``.
 
-Spans are held as they came, a request at a time: taking one apart would cost more than all else that is done with it.
+Requests are held as the bytes that they came in, whose memory is known: spans that hold little but empty messages take
+twenty times as much once they are read.  They are read when somebody looks.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..proto import trace_pb2
+from ..proto import trace_pb2, trace_service_pb2
 from .clients import ClientIdentity
 from .limits import AgentLimits
 
-__all__ = ["HeldSpan", "RecentSpans"]
+__all__ = ["Bundle", "HeldSpan", "RecentSpans", "newest"]
 
 
 class HeldSpan(NamedTuple):
@@ -25,10 +26,13 @@ class HeldSpan(NamedTuple):
     span: trace_pb2.Span
 
 
-class _Bundle(NamedTuple):
+class Bundle(NamedTuple):
+    """The spans of one request."""
+
     client: ClientIdentity
-    spans: Sequence[trace_pb2.Span]
-    size: int
+    payload: bytes
+    spans: int
+    """How many of its last ones are held."""
 
 
 class RecentSpans:
@@ -36,32 +40,36 @@ class RecentSpans:
 
     def __init__(self, limits: AgentLimits) -> None:
         self._limits = limits
-        self._bundles: deque[_Bundle] = deque()
+        self._bundles: deque[Bundle] = deque()
         self.count = 0
         self.bytes = 0
-        """On the wire."""
 
-    def add(self, client: ClientIdentity, spans: Sequence[trace_pb2.Span], size: int) -> None:
-        """Hold the spans of a request of so many bytes; of more than there is room for, the last ones."""
+    def add(self, client: ClientIdentity, payload: bytes, count: int) -> None:
+        """Hold the spans of a request that has so many; of more than there is room for, the last ones."""
         limit = self._limits.max_spans_held
-        if len(spans) > limit:
-            spans = spans[len(spans) - limit :]
-        if not spans or size > self._limits.max_span_bytes_held:
+        count = min(count, limit)
+        if not count or len(payload) > self._limits.max_span_bytes_held:
             return
-        self._bundles.append(_Bundle(client, spans, size))
-        self.count += len(spans)
-        self.bytes += size
+        self._bundles.append(Bundle(client, payload, count))
+        self.count += count
+        self.bytes += len(payload)
         while self.count > limit or self.bytes > self._limits.max_span_bytes_held:
             oldest = self._bundles.popleft()
-            self.count -= len(oldest.spans)
-            self.bytes -= oldest.size
+            self.count -= oldest.spans
+            self.bytes -= len(oldest.payload)
 
-    def newest(self, most: int) -> list[HeldSpan]:
-        """At most so many spans, the newest first."""
-        found: list[HeldSpan] = []
-        for bundle in reversed(self._bundles):
-            for span in reversed(bundle.spans):
-                if len(found) >= most:
-                    return found
-                found.append(HeldSpan(bundle.client, span))
-        return found
+    def bundles(self) -> Sequence[Bundle]:
+        """What is held, the newest first."""
+        return tuple(reversed(self._bundles))
+
+
+def newest(bundles: Iterable[Bundle], most: int) -> list[HeldSpan]:
+    """At most so many spans, the newest first."""
+    found: list[HeldSpan] = []
+    for bundle in bundles:
+        spans = trace_service_pb2.ExportTraceServiceRequest.FromString(bundle.payload).spans
+        wanted = min(bundle.spans, most - len(found))
+        found += [HeldSpan(bundle.client, span) for span in reversed(spans[len(spans) - wanted :])]
+        if len(found) >= most:
+            break
+    return found

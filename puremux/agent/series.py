@@ -102,9 +102,11 @@ def read_newest(series: metrics_pb2.TimeSeries, descriptor: Descriptor, limits: 
     Raises:
         Refused: its labels or its value can't be.
     """
+    missing = len(descriptor.label_keys) - len(series.label_values)
+    if missing < 0:
+        raise Refused(Reason.UNUSABLE_LABELS)
     labels = tuple([label.value if label.has_value else None for label in series.label_values])
-    missing = len(descriptor.label_keys) - len(labels)
-    if missing < 0 or any(len(label) > limits.max_label_length for label in labels if label):
+    if any(len(label) > limits.max_label_length for label in labels if label):
         raise Refused(Reason.UNUSABLE_LABELS)
     # The newest is the last of the latest: time may stand still between two readings.
     time, _, newest = max(((nanoseconds(p.timestamp), at, p) for at, p in enumerate(series.points)), default=NO_POINT)

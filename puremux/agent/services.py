@@ -1,6 +1,6 @@
 """The services of an OpenCensus Agent, as handlers of calls.
 
-Floor 5, agent: imports health, intake, refusal and store, server and status, and ``puremux.proto``.
+Floor 5, agent: imports crowds, health, intake, refusal and store, server and status, and ``puremux.proto``.
 Spec: opencensus-proto's agent services.  As the real agents do, an Export call is answered by its status alone, once
 the client has half-closed it and everything on it has been taken.
 """
@@ -12,51 +12,105 @@ from typing import Any, Callable
 from ..proto import metrics_service_pb2, trace_config_pb2, trace_service_pb2
 from ..server import Handler, Method, Responder
 from ..status import StatusCode
+from . import crowds
 from .health import HealthService
 from .intake import MetricsIntake, TraceIntake
 from .refusal import IntakeError
 from .store import Store
 
-__all__ = ["SERVICES", "ConfigService", "methods"]
+__all__ = ["SERVICES", "TOO_MANY_ITEMS", "ConfigService", "methods"]
 
 SERVICES = (
     "opencensus.proto.agent.trace.v1.TraceService",
     "opencensus.proto.agent.metrics.v1.MetricsService",
 )
 
+TOO_MANY_ITEMS = "too_many_items"  # as calls that end for it are counted
+
 MOST_UNREAD = 64 * 1024  # bytes of updates that wait for a client
 
 
-def methods(store: Store, config: ConfigService, health: HealthService) -> dict[str, Method]:
-    """What the agent serves, by path."""
+def methods(
+    store: Store, config: ConfigService, health: HealthService, ended_call: Callable[[str], None]
+) -> dict[str, Method]:
+    """What the agent serves, by path.
+
+    Args:
+        ended_call: told why a call is ended of which not all was looked at.
+    """
+    most = store.limits.max_message_items
+    trace_request, metrics_request = (
+        trace_service_pb2.ExportTraceServiceRequest,
+        metrics_service_pb2.ExportMetricsServiceRequest,
+    )
+    spans = _Reader(trace_request.FromString, crowds.spans_items, most, ended_call)
+    metrics = _Reader(metrics_request.FromString, crowds.metrics_items, most, ended_call)
     return {
-        trace_service_pb2.TRACE_SERVICE_EXPORT_PATH: lambda responder: _Export(
-            responder, trace_service_pb2.ExportTraceServiceRequest.FromString, TraceIntake(store)
-        ),
+        trace_service_pb2.TRACE_SERVICE_EXPORT_PATH: lambda responder: _Export(responder, spans, TraceIntake(store)),
         metrics_service_pb2.METRICS_SERVICE_EXPORT_PATH: lambda responder: _Export(
-            responder, metrics_service_pb2.ExportMetricsServiceRequest.FromString, MetricsIntake(store)
+            responder, metrics, MetricsIntake(store)
         ),
         trace_service_pb2.TRACE_SERVICE_CONFIG_PATH: config.serve,
         **health.methods(),
     }
 
 
+class _Unreadable(Exception):
+    def __init__(self, code: StatusCode, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class _Reader:
+    """Bytes in, requests out."""
+
+    def __init__(
+        self,
+        parse: Callable[[bytes], Any],
+        items: Callable[[Any], int],
+        most_items: int,
+        ended_call: Callable[[str], None],
+    ) -> None:
+        self._parse = parse
+        self._items = items
+        self._most = most_items
+        self._ended_call = ended_call
+
+    def read(self, payload: bytes) -> Any:
+        """A request.
+
+        Raises:
+            _Unreadable: it is none, or holds too much.
+        """
+        may_be_crowded = len(payload) > crowds.LEAST_BYTES * self._most
+        if may_be_crowded and crowds.has_more_fields(payload, self._most):  # before all of them take memory
+            raise self._crowded()
+        try:
+            request = self._parse(payload)
+        except Exception as error:  # noqa: BLE001  without its C core protobuf raises more than DecodeError
+            raise _Unreadable(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}") from None
+        if may_be_crowded and self._items(request) > self._most:
+            raise self._crowded()
+        return request
+
+    def _crowded(self) -> _Unreadable:
+        self._ended_call(TOO_MANY_ITEMS)
+        return _Unreadable(StatusCode.RESOURCE_EXHAUSTED, f"a message may hold {self._most} things; this one has more")
+
+
 class _Export:
     """One Export call: each message goes to the store, the half-close is answered with OK."""
 
-    def __init__(self, responder: Responder, parse: Callable[[bytes], Any], intake: Any) -> None:
+    def __init__(self, responder: Responder, reader: _Reader, intake: TraceIntake | MetricsIntake) -> None:
         self._responder = responder
-        self._parse = parse
+        self._reader = reader
         self._intake = intake
 
     def message(self, payload: bytes) -> None:
         try:
-            request = self._parse(payload)
-        except Exception as error:  # noqa: BLE001  without its C core protobuf raises more than DecodeError
-            self._responder.finish(StatusCode.INVALID_ARGUMENT, f"the message cannot be read: {error}")
-            return
-        try:
-            self._intake.receive(request, len(payload))
+            self._intake.receive(self._reader.read(payload), payload)
+        except _Unreadable as error:
+            self._responder.finish(error.code, str(error))
         except IntakeError as error:
             self._responder.finish(error.code, str(error), error.metadata)
 

@@ -18,7 +18,7 @@ from ..proto.metrics_service_pb2 import ExportMetricsServiceRequest
 from ..proto.trace_service_pb2 import ExportTraceServiceRequest
 from .clients import Client, ClientIdentity, ClientView, node_attributes
 from .limits import AgentLimits
-from .recent import HeldSpan, RecentSpans
+from .recent import HeldSpan, RecentSpans, newest
 from .refusal import LimitReached, Reason
 from .sender import Sender, message_key
 from .series import Descriptors, NewPoint, Refused, Source, read_newest
@@ -90,9 +90,10 @@ class Store:
             return [client.view(now) for client in self._clients.values()]
 
     def recent_spans(self, most: int = 1_000) -> list[HeldSpan]:
-        """At most so many of the spans that are held, the newest first.  They must not be changed."""
+        """At most so many of the spans that are held, the newest first."""
         with self._lock:
-            return self._recent.newest(most)
+            bundles = self._recent.bundles()
+        return newest(bundles, most)
 
     def metrics(self) -> list[SourceView]:
         """The newest value of every time series, by source, in the order in which the clients were first seen."""
@@ -106,11 +107,11 @@ class Store:
 
     # Writing, on one thread: what the intakes need
 
-    def take_spans(self, sender: Sender, request: ExportTraceServiceRequest, size: int, now: float) -> None:
+    def take_spans(self, sender: Sender, request: ExportTraceServiceRequest, payload: bytes, now: float) -> None:
         """Count and hold spans, after the listeners have had them.
 
         Args:
-            size: bytes of the request on the wire.
+            payload: the request as it came.
         Raises:
             IntakeError: there is no room for the client, or a listener failed.
         """
@@ -121,7 +122,7 @@ class Store:
             client.spans += count
             client.span_rate.add(count, now)
             self._counts.update({"trace requests": 1, "spans": count})
-            self._recent.add(client.identity, request.spans, size)
+            self._recent.add(client.identity, payload, count)
 
     def take_metrics(self, sender: Sender, request: ExportMetricsServiceRequest, now: float) -> Counter[Reason]:
         """Hold the newest values of metrics, after the listeners have had them; say how many time series were refused.

@@ -138,9 +138,10 @@ def _exemplar(message: metrics_pb2.DistributionValue.Exemplar) -> Exemplar:
 
 
 def _summary(message: metrics_pb2.SummaryValue, limits: AgentLimits) -> Summary:
-    percentiles = tuple([(each.percentile, each.value) for each in message.snapshot.percentile_values])
-    if len(percentiles) > limits.max_buckets:
-        raise MalformedPoint(f"a summary has {len(percentiles)} percentiles; {limits.max_buckets} are taken")
+    at = message.snapshot.percentile_values
+    if len(at) > limits.max_buckets:
+        raise MalformedPoint(f"a summary has {len(at)} percentiles; {limits.max_buckets} are taken")
+    percentiles = tuple([(each.percentile, each.value) for each in at])
     ranks = [percentile for percentile, _ in percentiles]
     if not all(0 <= rank <= 100 for rank in ranks) or any(low >= high for low, high in zip(ranks, ranks[1:])):
         raise MalformedPoint("a summary's percentiles are not increasing, from 0 to 100")

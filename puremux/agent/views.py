@@ -110,7 +110,7 @@ class ServerView(NamedTuple):
     """By the names in ``server.limits.CONNECTION_REASONS``."""
 
     refused_calls: Mapping[str, int]
-    """By the names in ``server.limits.CALL_REASONS``."""
+    """By the names in ``server.limits.CALL_REASONS``, and ``services.TOO_MANY_ITEMS``."""
 
 
 class ForwardView(NamedTuple):

@@ -90,6 +90,15 @@ def floods_with_spans(client: RawClient, over: threading.Event) -> None:
         client.send(1, data)
 
 
+def sends_crowds(client: RawClient, over: threading.Event) -> None:
+    """Two million empty metrics, and as many spans, in four megabytes each."""
+    introduction = metrics_request(node=node("evil")).SerializeToString()
+    for stream_id, path in ((1, METRICS), (3, TRACES)):
+        client.begin(stream_id, path)
+        client.send(stream_id, wire.message(introduction + b"\x12\x00" * (2 * MIB - 100)))
+    over.wait(LIMIT / 10)
+
+
 HOSTILE: list[Callable[[RawClient, threading.Event], None]] = [
     never_reads,
     dribbles,
@@ -98,6 +107,7 @@ HOSTILE: list[Callable[[RawClient, threading.Event], None]] = [
     floods_with_pings,
     floods_with_series,
     floods_with_spans,
+    sends_crowds,
 ]
 
 

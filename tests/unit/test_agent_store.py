@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from puremux.agent import crowds
 from puremux.agent.intake import MetricsIntake, TraceIntake
 from puremux.agent.limits import AgentLimits
 from puremux.agent.refusal import IntakeError, LimitReached, ListenerFailed, ProtocolViolation, Reason
 from puremux.agent.store import Store
 from puremux.agent.views import MetricsReceived, SpansReceived
+from puremux.proto.trace_pb2 import Span
 from puremux.status import StatusCode
 from tests.unit.agent_messages import (
     STARTED,
@@ -40,6 +42,9 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+EMPTY_EVENTS = Span.TimeEvents(time_event=[Span.TimeEvent()] * 50_000)
 
 
 def make_store(clock: Clock | None = None, **limits: Any) -> Store:
@@ -485,9 +490,21 @@ def test_a_request_too_large_to_be_held_does_not_push_the_others_out() -> None:
     intake = TraceIntake(store)
     intake.receive(spans_request(span(1), node=node()))
     intake.receive(spans_request(span(2, name="x" * 500)))
-    intake.receive(spans_request(span(3, name="x" * 300)), size=501)
     assert [held.span.span_id[-1] for held in store.recent_spans()] == [1]
-    assert store.totals().spans == 3
+    assert store.totals().spans == 2
+
+
+def test_spans_are_held_as_the_bytes_that_they_came_in() -> None:
+    """Read, four MiB of spans that hold nothing but empty events would take a hundred."""
+    store = make_store()
+    request = spans_request(span(1, time_events=EMPTY_EVENTS), node=node())
+    payload = request.SerializeToString()
+    TraceIntake(store).receive(request, payload)
+    assert store.totals().span_bytes_held == len(payload)
+    (bundle,) = store._recent.bundles()
+    assert bundle.payload is payload
+    (held,) = store.recent_spans()
+    assert len(held.span.time_events.time_event) == 50_000
 
 
 def test_listeners_have_a_request_before_it_counts_as_received() -> None:
@@ -641,3 +658,46 @@ def test_readers_on_other_threads_see_whole_things() -> None:
     for reader in readers:
         reader.join()
     assert torn == []
+
+
+# Messages of very many things
+
+
+@pytest.mark.parametrize(
+    "request_, expected",
+    [
+        pytest.param(spans_request(), 0, id="nothing"),
+        pytest.param(spans_request(span(), span()), 2, id="spans"),
+        pytest.param(spans_request(span(time_events=EMPTY_EVENTS)), 50_001, id="a span of many events"),
+        pytest.param(
+            spans_request(span(stack_trace={"stack_frames": {"frame": [{}] * 3}}, links={"link": [{}] * 2})),
+            6,
+            id="all",
+        ),
+    ],
+)
+def test_spans_and_what_they_hold_are_counted(request_: Any, expected: int) -> None:
+    assert crowds.spans_items(request_) == expected
+
+
+def test_metrics_and_what_they_hold_are_counted() -> None:
+    message = metric()
+    message.timeseries.add().points.add()
+    message.timeseries.add()
+    assert crowds.metrics_items(metrics_request(message, metric())) == 6 + 3
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\x12\x00", b"\xbd\x01abcd", b"\x08\x80\x01", b"\x3d1234", b"\x3912345678", b"\x82\x7d\x01a"])
+    )
+)
+def test_fields_are_counted_without_reading_them(fields: list[bytes]) -> None:
+    message = b"".join(fields)
+    assert crowds.has_more_fields(message, len(fields) - 1)
+    assert not crowds.has_more_fields(message, len(fields))
+
+
+@given(st.binary(max_size=40), st.integers(0, 3))
+def test_counting_fields_of_anything_ends(message: bytes, most: int) -> None:
+    crowds.has_more_fields(message, most)
