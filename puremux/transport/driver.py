@@ -192,8 +192,16 @@ class Driver:
             if self._turning == threading.get_ident() or (self._thread is None and not self._start()):
                 self._turn_unlocked(left)
             else:
-                condition.wait(min(left, IDLE_WAIT))
+                self._wait_on(condition, min(left, IDLE_WAIT))
         return True
+
+    def _wait_on(self, condition: threading.Condition, timeout: float) -> None:
+        try:
+            condition.wait(timeout)
+        except BaseException:  # Ctrl-C just after it let go of the lock, which it does not take back then
+            if not getattr(self.lock, "_is_owned", lambda: True)():  # private, but in every RLock
+                self.lock.acquire()
+            raise
 
     def close(self, timeout: float = 1.0) -> None:
         """Stop the thread and close what the driver itself has opened; what it watched is its owners' to close."""
@@ -289,8 +297,8 @@ class Driver:
     def _turn_unlocked(self, longest: float) -> None:
         """A turn on a thread that holds the lock once."""
         before, self._timeout = self._turning, None
-        self.lock.release()
         try:
+            self.lock.release()  # in here, since Ctrl-C may come as soon as it is done
             self._turn(longest)
         finally:
             self.lock.acquire()
@@ -459,8 +467,6 @@ class _StepSocket:
 
 
 _DRIVERS: weakref.WeakSet[Driver] = weakref.WeakSet()
-
-
 _held_for_fork: list[tuple[Driver, bool]] = []
 
 

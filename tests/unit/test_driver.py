@@ -416,3 +416,44 @@ def test_to_be_without_descriptors_and_unable_to_say_so_raises_nowhere(
         patch.setattr(socket, "socketpair", refuse)
         driver.call_soon(lambda: None)
     assert done_by(driver).wait(LIMIT)
+
+
+def test_ctrl_c_while_waiting_is_told_as_such_and_leaves_the_lock_as_it_was(driver: Driver) -> None:
+    class Interrupted(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            driver.lock.release()  # the signal comes right behind this: Condition does not take the lock back then
+            raise KeyboardInterrupt
+
+    driver.call_soon(lambda: None)
+    with pytest.raises(KeyboardInterrupt), driver.lock:
+        driver.wait_for(Interrupted(driver.lock), lambda: False, LIMIT)
+    assert done_by(driver).wait(LIMIT), "the lock is free"
+
+
+def test_ctrl_c_as_a_waiting_thread_begins_to_turn_the_loop_leaves_the_lock_as_it_was(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupting:
+        """The driver's lock; the signal comes right behind the first release."""
+
+        def __init__(self) -> None:
+            self._lock, self.acquire = driver.lock, driver.lock.acquire
+            self._interrupted = False
+
+        def release(self) -> None:
+            self._lock.release()
+            if not self._interrupted:
+                self._interrupted = True
+                raise KeyboardInterrupt
+
+        def __enter__(self) -> bool:
+            return self.acquire()
+
+        def __exit__(self, *error: object) -> None:
+            self._lock.release()
+
+    monkeypatch.setattr("puremux.transport.driver.start_thread", lambda *args: None)
+    condition = threading.Condition(driver.lock)
+    monkeypatch.setattr(driver, "lock", Interrupting())
+    with pytest.raises(KeyboardInterrupt), driver.lock:
+        driver.wait_for(condition, lambda: False, LIMIT)
