@@ -26,14 +26,14 @@ FOLDER = ROOT / "docs" / "reference"
 def measure(rounds: int, spans: int) -> Report:
     """Everything, in one run."""
     alone, traced = exporters(), tracers()
-    handing = by_library("handing_over.py", pythons())
+    handing, first = by_library("handing_over.py", pythons()), by_library("first_span.py", pythons())
     with tempfile.TemporaryDirectory() as folder, Collector("sink", Path(folder)) as collector:
         interpreters = installed(Path(folder) / "venv")
         starting, sizes = by_library("starting.py", interpreters), on_disk(interpreters)
         take_turns([*alone, *traced], collector, rounds, spans)
-        take_turns([*starting, *handing], collector, rounds)
+        take_turns([*starting, *first, *handing], collector, rounds)
         growth = Growth(collector, rounds, max(spans // 4, 5_000))
-    return Report(rounds, spans, alone, traced, starting, handing, sizes, growth)
+    return Report(rounds, spans, alone, traced, starting, first, handing, sizes, growth)
 
 
 def main() -> None:

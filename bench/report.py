@@ -25,6 +25,7 @@ class Report:
     alone: Sequence[System]
     traced: Sequence[System]
     starting: Sequence[System]
+    first: Sequence[System]
     handing: Sequence[System]
     on_disk: dict[str, float]
     growth: Growth
@@ -60,6 +61,8 @@ class Report:
             table(HANDING_HEAD, [self._handing(system) for system in self.handing]),
             "## Import, and a started exporter",
             table(["library", "time", "CPU", "memory", "on disk"], [self._start(system) for system in self.starting]),
+            ABOUT_FIRST,
+            table(["library", "time", "CPU"], [self._first(system) for system in self.first]),
             "## Growth",
             table(["spans a batch", "CPU µs a span"], self.growth.by_batch()),
             table(["attributes a span", "CPU µs a span"], attributes),
@@ -132,7 +135,15 @@ class Report:
             f"{self.on_disk[system.name]:.1f} MB",
         ]
 
+    def _first(self, system: System) -> list[str]:
+        return [NAMES[system.name], *(f"{system.spread(figure, 2)} s" for figure in ("seconds", "cpu_seconds"))]
 
+
+ABOUT_FIRST = (
+    "Libraries put things off until they are needed; puremux loads h2 on its own thread, when it connects.  So here is"
+    " also all of it, from the import until the first span is proven to have arrived; each library's tracer had been"
+    " loaded before."
+)
 ABOUT_HANDING = (
     "In a row, the processor's caches hold what a call needs; half a millisecond apart, they hold little of it."
     "  *Measuring* is what a function that does nothing takes, and part of the other figures."

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from proto_gen.compiler import compile_protos
-from proto_gen.modules import Module, module_text
+from proto_gen.modules import Module, module_text, paths_text
 from proto_gen.stubs import stub_text, symbols
 
 __all__ = ["main"]
@@ -71,6 +71,7 @@ def generate() -> dict[Path, str]:
         modules.append(Module(name, [sources[file] for file in files], sorted(imports)))
     table = symbols(modules)
     texts = {TARGET / f"{module.name}.py": module_text(module) for module in modules}
+    texts[TARGET / "paths.py"] = paths_text(modules)
     return {**texts, **{TARGET / f"{module.name}.pyi": stub_text(module, table) for module in modules}}
 
 

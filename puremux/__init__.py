@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from .errors import RpcError as RpcError
     from .errors import TransportError as TransportError
     from .exporter import Exporter as Exporter
+    from .peer import Keepalive as Keepalive
     from .status import StatusCode as StatusCode
     from .subchannel import Backoff as Backoff
     from .subchannel import Connectivity as Connectivity
-    from .subchannel import Keepalive as Keepalive
 
 _HOME = {
     "AddressError": "errors",
@@ -28,7 +28,7 @@ _HOME = {
     "Channel": "channel",
     "Connectivity": "subchannel",
     "Exporter": "exporter",
-    "Keepalive": "subchannel",
+    "Keepalive": "peer",
     "PuremuxError": "errors",
     "RpcError": "errors",
     "StatusCode": "status",

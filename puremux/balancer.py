@@ -9,21 +9,22 @@ Every method is called under the driver's lock.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from .call import CallBase
 from .errors import TransportError
-from .session import Peer, Session
+from .peer import Peer
 from .subchannel import Backoff, Connectivity, Subchannel
 from .transport.dial import ATTEMPT_DELAY
 from .transport.driver import Driver, Task, Timer
 from .transport.resolve import Endpoint
 from .transport.wait import Step
+
+if TYPE_CHECKING:
+    from .session import Session
 
 __all__ = ["Balancer", "PickFirst", "RoundRobin", "Target"]
 
@@ -34,8 +35,7 @@ Maker = Callable[[Peer, Callable[[], None]], Subchannel]
 """Makes a subchannel to a peer, which calls the other argument when it has changed."""
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """One of the addresses that the user gave the channel."""
 
     peer: Peer
@@ -50,7 +50,7 @@ class Target:
     def peer_at(self, endpoint: Endpoint) -> Peer:
         """One endpoint as a peer of its own."""
         name = self.peer.name if str(endpoint) == self.peer.name else f"{self.peer.name} ({endpoint})"
-        return dataclasses.replace(self.peer, name=name, dial=functools.partial(self.dial, endpoint))
+        return self.peer._replace(name=name, dial=functools.partial(self.dial, endpoint))
 
 
 class Balancer:

@@ -9,17 +9,19 @@ people and threads.  The exporter has its own, which never waits.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .checks import checked_timeout
 from .errors import LocalProtocolError, Metadata
 from .methods import MethodBook
-from .protocol.connection import Connection
 from .protocol.events import CallEnded, Event, HeadersReceived, MessageReceived, SendBufferDrained
 from .protocol.framing import COMPRESSORS
 from .protocol.metadata import check_path, encode_metadata
 from .status import StatusCode
 from .transport.driver import Driver, Timer
+
+if TYPE_CHECKING:
+    from .protocol.connection import Connection
 
 __all__ = ["CallBase", "Caller", "Carrier", "as_bytes"]
 

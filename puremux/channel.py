@@ -11,9 +11,8 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ._version import __version__
 from .balancer import Balancer, PickFirst, RoundRobin, Target
@@ -29,10 +28,11 @@ from .multicallable import (
     UnaryStreamMultiCallable,
     UnaryUnaryMultiCallable,
 )
+from .peer import Keepalive, Peer
 from .protocol.framing import COMPRESSORS
 from .protocol.metadata import encode_metadata
 from .status import StatusCode
-from .subchannel import Backoff, Connectivity, Keepalive, Peer, Subchannel
+from .subchannel import Backoff, Connectivity, Subchannel
 from .transport.address import Address, host_in, parse_addresses
 from .transport.dial import dial, dial_endpoints
 from .transport.driver import Driver
@@ -51,16 +51,16 @@ POLICIES = ("pick_first", "round_robin")
 GRPCIO_COMPRESSION = {0: "identity", 1: "deflate", 2: "gzip"}  # the numbers of grpc.Compression
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """What the caller asked for, checked when made."""
+class _Settings(NamedTuple):
+    """What the caller asked for."""
 
     metadata: Metadata
     compression: str | None
     policy: str
     user_agent: str
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise for what cannot be done."""
         encode_metadata(self.metadata)
         if not self.user_agent.isascii() or not self.user_agent.isprintable():
             raise ValueError(f"user_agent {self.user_agent!r} is not printable ASCII")
@@ -136,6 +136,7 @@ class Channel:
         check_functions(tap=tap)
         agent = f"{user_agent} puremux/{__version__}" if user_agent else f"puremux/{__version__}"
         self._settings = _Settings(tuple(metadata), _compression(compression), policy, agent)
+        self._settings.check()
         addresses = parse_addresses(target, default_port)
         self.max_send_message_length = max_send_message_length
         self.driver = driver or Driver()
@@ -422,8 +423,7 @@ class Channel:
             self._state = self._balancer.state
 
 
-@dataclass(frozen=True)
-class _PeerOptions:
+class _PeerOptions(NamedTuple):
     """How to connect, as the channel's caller said it."""
 
     tls: ssl.SSLContext | None

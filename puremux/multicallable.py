@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, NamedTuple, Protocol
 
 from .call import Call
 from .callbase import as_bytes
@@ -53,8 +52,7 @@ class Opener(Protocol):
         """Open a call."""
 
 
-@dataclass(frozen=True)
-class _Options:
+class _Options(NamedTuple):
     """What a caller says of one call, as grpcio's callers say it."""
 
     timeout: float | None

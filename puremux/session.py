@@ -1,17 +1,17 @@
 """One connection of a client, and the calls that run on it; it watches over its own health.
 
-Floor 3, I/O: imports call, transport, protocol and errors.
+Floor 3, I/O: imports call, peer, transport, protocol and errors.  With it comes h2; subchannel imports it when it
+connects.
 Spec: gRPC doc/keepalive.md; RFC 9113 §6.5.3 (probes), §6.7 (PING).
 """
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
-from typing import Callable, Protocol
+from typing import Protocol
 
 from .call import CallBase
-from .checks import check_numbers
+from .peer import Health, Peer
 from .protocol.connection import Connection
 from .protocol.events import ConnectionEnded, Event, PingAcknowledged, SettingsAcknowledged
 from .protocol.framing import ACCEPT_ENCODING
@@ -20,58 +20,8 @@ from .transport.driver import Driver, Timer
 from .transport.link import Link
 from .transport.stream import byte_stream
 from .transport.tap import Tap
-from .transport.wait import Step
 
-__all__ = ["Health", "Keepalive", "Owner", "Peer", "Session"]
-
-
-@dataclass(frozen=True)
-class Keepalive:
-    """PINGs that tell a dead connection from a quiet one (doc/keepalive.md).  Servers punish too many of them.
-
-    Raises:
-        TypeError, ValueError: ``time`` is no number from 1 second up, or ``timeout`` none above 0.
-    """
-
-    time: float = 300.0
-    """Seconds without a byte received before a PING is sent; doubled whenever a server says too_many_pings."""
-
-    timeout: float = 20.0
-    """Seconds to wait for its acknowledgement."""
-
-    permit_without_calls: bool = False
-    """PINGs also while no call runs; many servers forbid it."""
-
-    def __post_init__(self) -> None:
-        check_numbers("seconds", of="Keepalive", time=self.time, timeout=self.timeout)
-        if self.time < 1:
-            raise ValueError(f"Keepalive: time takes at least 1 second, not {self.time!r}")
-
-
-@dataclass(frozen=True)
-class Health:
-    """How a connection is watched, in seconds; None for not at all."""
-
-    ping_interval: float | None = None
-    ping_timeout: float = 20.0
-    ping_without_calls: bool = False
-    idle_timeout: float | None = None
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Where a subchannel connects to, and how it speaks there."""
-
-    name: str
-    """The address as the user wrote it; sentences use it."""
-
-    dial: Callable[[float], Step[socket.socket]]
-    """Makes the steps that connect, given the time until which they may take."""
-
-    authority: str
-    scheme: str
-    user_agent: str
-    max_receive_message_length: int | None
+__all__ = ["Owner", "Session"]
 
 
 class Owner(Protocol):

@@ -1,6 +1,6 @@
 """A place to connect to: one connection at a time, made when needed, with back-off between attempts.
 
-Floor 3, I/O: imports session, transport, protocol and errors.
+Floor 3, I/O: imports peer, session, transport, protocol and errors.
 Spec: gRPC doc/connection-backoff.md, doc/connectivity-semantics-and-api.md, doc/keepalive.md.
 """
 
@@ -9,20 +9,23 @@ from __future__ import annotations
 import enum
 import random
 import socket
-from dataclasses import dataclass
-from typing import Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from h2.errors import ErrorCodes
 
 from .call import CallBase
 from .checks import check_numbers
 from .errors import TransportError
+from .peer import Health, Keepalive, Peer
 from .protocol.events import ConnectionEnded, Event, GoAwayReceived, SettingsReceived
-from .session import Health, Keepalive, Peer, Session
 from .transport.driver import Driver, Task, Timer
 from .transport.tap import Tap
+from .transport.wait import Step
 
-__all__ = ["Backoff", "Connectivity", "Keepalive", "Peer", "Session", "Subchannel"]
+if TYPE_CHECKING:
+    from .session import Session
+
+__all__ = ["Backoff", "Connectivity", "Keepalive", "Peer", "Subchannel"]
 
 
 MAX_DEBUG = 256  # bytes of a GOAWAY's explanation that an error repeats; a server may send 16 KiB
@@ -38,33 +41,38 @@ class Connectivity(enum.Enum):
     SHUTDOWN = "shutdown"
 
 
-@dataclass(frozen=True)
-class Backoff:
+class _Backoff(NamedTuple):
+    initial: float
+    multiplier: float
+    jitter: float
+    maximum: float
+
+
+class Backoff(_Backoff):
     """How long to wait between attempts to connect (doc/connection-backoff.md, whose numbers are the defaults).
 
+    Args:
+        initial: seconds from the first failed attempt's beginning to the next one's.
+        multiplier: how much longer each wait is than the one before it.
+        jitter: each wait is longer or shorter by up to this share, lest ten thousand clients come back at once.
+        maximum: seconds; no wait is longer, but for the jitter.
     Raises:
         TypeError, ValueError: one of them is no number above zero, or ``jitter`` none from 0 to 1.
     """
 
-    initial: float = 1.0
-    """Seconds from the first failed attempt's beginning to the next one's."""
+    __slots__ = ()
 
-    multiplier: float = 1.6
-    """How much longer each wait is than the one before it."""
-
-    jitter: float = 0.2
-    """Each wait is longer or shorter by up to this share, so that ten thousand clients do not come back at once."""
-
-    maximum: float = 120.0
-    """Seconds; no wait is longer, but for the jitter."""
-
-    def __post_init__(self) -> None:
-        check_numbers("seconds", of="Backoff", initial=self.initial, maximum=self.maximum)
-        check_numbers("times", of="Backoff", multiplier=self.multiplier)
-        if self.jitter:
-            check_numbers("parts", of="Backoff", jitter=self.jitter)
-        if self.jitter > 1:
-            raise ValueError(f"Backoff: jitter takes a share from 0 to 1, not {self.jitter!r}")
+    def __new__(
+        cls, initial: float = 1.0, multiplier: float = 1.6, jitter: float = 0.2, maximum: float = 120.0
+    ) -> Backoff:
+        """Check the numbers."""
+        check_numbers("seconds", of="Backoff", initial=initial, maximum=maximum)
+        check_numbers("times", of="Backoff", multiplier=multiplier)
+        if jitter:
+            check_numbers("parts", of="Backoff", jitter=jitter)
+        if jitter > 1:
+            raise ValueError(f"Backoff: jitter takes a share from 0 to 1, not {jitter!r}")
+        return super().__new__(cls, initial, multiplier, jitter, maximum)
 
     def delay(self, failures: int) -> float:
         """Seconds from the beginning of the attempt that was the ``failures``-th failure in a row to the next."""
@@ -124,7 +132,7 @@ class Subchannel:
             self._attempt_began = self._driver.clock()
             until = self._attempt_began + self._connect_timeout
             self._set(Connectivity.CONNECTING)
-            self._dialling = self._driver.run(self.peer.dial(until), self._dialled)
+            self._dialling = self._driver.run(self._dial(until), self._dialled)
             self._timer = self._driver.call_at(until + 1.0, self._took_too_long)
 
     def disconnect(self) -> None:
@@ -175,6 +183,13 @@ class Subchannel:
 
     # An attempt
 
+    def _dial(self, until: float) -> Step[socket.socket]:
+        # Here, on the driver and under its lock, since h2 takes as long to import as all that a start needs: not for
+        # the application's thread to wait for, nor to be in the middle of when the process forks.
+        from . import session  # noqa: F401
+
+        return (yield from self.peer.dial(until))
+
     def _dialled(self, sock: socket.socket | None, error: BaseException | None) -> None:
         self._dialling = None
         if sock is None:
@@ -182,6 +197,8 @@ class Subchannel:
                 error = TransportError(self.peer.name, f"Cannot connect to {self.peer.name}: {error!r}.")
             self._failed(error)
             return
+        from .session import Session
+
         self.session = Session(self._driver, sock, self.peer, self, self._tap)
         self._stop_timer()
         self._timer = self._driver.call_at(self._attempt_began + self._connect_timeout, self._took_too_long)

@@ -6,7 +6,6 @@ Floor 4, exporter: imports the standard library only.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
 
 __all__ = ["Batch", "Ledger"]
 
@@ -15,33 +14,29 @@ MAYBE = " (sent before; may have arrived)"  # behind the reason for which a batc
 LENGTH_DELIMITED = 2  # protobuf's wire type of what has a length in front
 
 
-@dataclass(eq=False)  # two batches of the same bytes are still two
 class Batch:
-    """Encoded items that travel, are confirmed, and are sent again together."""
+    """Encoded items that travel, are confirmed, and are sent again together.
 
-    payload: bytes
-    """The repeated field of the request, as it goes on the wire, without Node and Resource."""
+    Args:
+        payload: the repeated field of the request, as it goes on the wire, without Node and Resource.
+        count: spans or metrics in it.
+        identity: Node and Resource of a request that brought its own; None for the exporter's.
+    """
 
-    count: int
-    """Spans or metrics in it."""
-
-    identity: bytes | None = None
-    """Node and Resource of a request that brought its own; None for the exporter's."""
-
-    sends: int = 0
-    """How often it was put on a stream."""
-
-    refusals: int = 0
-    """How often a stream that carried nothing else was refused, others having been confirmed in between."""
-
-    confirmed_then: int = -1
-    """What the ledger had confirmed at the last such refusal."""
-
-    is_suspect: bool = False
-    """True once a stream that carried it was refused: it travels by itself, lest it have the others refused."""
-
-    number: int = 0
-    """Its place in the order in which the ledger took batches; the halves of a batch keep it."""
+    def __init__(self, payload: bytes, count: int, identity: bytes | None = None) -> None:
+        self.payload = payload
+        self.count = count
+        self.identity = identity
+        self.number = 0
+        """Its place in the order in which the ledger took batches; the halves of a batch keep it."""
+        self.sends = 0
+        """How often it was put on a stream."""
+        self.refusals = 0
+        """How often a stream that carried nothing else was refused, others having been confirmed in between."""
+        self.confirmed_then = -1
+        """What the ledger had confirmed at the last such refusal."""
+        self.is_suspect = False
+        """True once a stream that carried it was refused: it travels by itself, lest it have the others refused."""
 
     @property
     def size(self) -> int:
@@ -55,7 +50,13 @@ class Batch:
             return []
         middle = self.count // 2
         parts = (self.payload[: starts[middle]], middle), (self.payload[starts[middle] :], self.count - middle)
-        return [replace(self, payload=payload, count=count, refusals=0) for payload, count in parts]
+        return [self._part(payload, count) for payload, count in parts]
+
+    def _part(self, payload: bytes, count: int) -> Batch:
+        part = Batch(payload, count, self.identity)
+        part.number, part.sends, part.is_suspect = self.number, self.sends, self.is_suspect
+        part.confirmed_then = self.confirmed_then
+        return part
 
 
 def _starts(payload: bytes) -> list[int]:
@@ -79,46 +80,38 @@ def _starts(payload: bytes) -> list[int]:
     return starts
 
 
-@dataclass
 class Ledger:
     """What became of one kind of items: spans, or metrics.
 
     At any time ``accepted == waiting + unconfirmed + confirmed + dropped``, but for what the queue in front holds.
+
+    Args:
+        most_bytes: bytes of batches kept at the most, waiting and unconfirmed together.
     """
 
-    most_bytes: int
-    """Bytes of batches kept at the most, waiting and unconfirmed together."""
-
-    waiting: deque[Batch] = field(default_factory=deque)
-    """Batches to be put on a stream, oldest first."""
-
-    outstanding: dict[Batch, None] = field(default_factory=dict)
-    """Every batch that is waiting or unconfirmed."""
-
-    numbered: int = 0
-    """How many batches have been taken."""
-
-    accepted: int = 0
-    sent: int = 0
-    """Items put on a stream for the first time."""
-
-    batches: Counter[str] = field(default_factory=Counter)
-    """How many batches were ``sent``, ``confirmed`` and ``replayed``."""
-
-    confirmed: int = 0
-    """Items that the application behind the agent has had, by proof of its status 0."""
-
-    replayed: int = 0
-    """Items put on a stream again."""
-
-    dropped: Counter[str] = field(default_factory=Counter)
-    """Items given up, by reason."""
-
-    kept_bytes: int = 0
-    unconfirmed: int = 0
-    """Items on a stream whose end has not come."""
-
-    unconfirmed_bytes: int = 0
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.waiting: deque[Batch] = deque()
+        """Batches to be put on a stream, oldest first."""
+        self.outstanding: dict[Batch, None] = {}
+        """Every batch that is waiting or unconfirmed."""
+        self.numbered = 0
+        """How many batches have been taken."""
+        self.accepted = 0
+        self.sent = 0
+        """Items put on a stream for the first time."""
+        self.batches: Counter[str] = Counter()
+        """How many batches were ``sent``, ``confirmed`` and ``replayed``."""
+        self.confirmed = 0
+        """Items that the application behind the agent has had, by proof of its status 0."""
+        self.replayed = 0
+        """Items put on a stream again."""
+        self.dropped: Counter[str] = Counter()
+        """Items given up, by reason."""
+        self.kept_bytes = 0
+        self.unconfirmed = 0
+        """Items on a stream whose end has not come."""
+        self.unconfirmed_bytes = 0
 
     def has_room(self, batch: Batch) -> bool:
         """Whether a new batch would have no other make room for it."""

@@ -1,6 +1,6 @@
 """The Config stream: tells the agent how the program samples, and does what the agent asks for.
 
-Floor 4, exporter: imports call, channel, protocol events, and ``puremux.proto``.
+Floor 4, exporter: imports call, channel, events and fields; and ``puremux.proto`` once an agent asks for something.
 Spec: opencensus-proto's TraceService.Config.  The real agents end it at once, with status 2 or 12; then it is left
 alone until there is a new connection.
 """
@@ -11,11 +11,15 @@ from typing import Callable, Protocol
 
 from ..call import CallBase
 from ..channel import Channel
-from ..proto import trace_service_pb2
+from ..proto.paths import TRACE_SERVICE_CONFIG_PATH
 from ..protocol.events import CallEnded
 from ..status import StatusCode
+from .fields import LENGTH, delimited, tag
 
 __all__ = ["ConfigService", "Configurable"]
+
+NODE, CONFIG = tag(1, LENGTH), tag(2, LENGTH)
+"""The two fields of CurrentLibraryConfig."""
 
 REOPEN = 1.0  # seconds from the end of a connection to the next stream
 
@@ -37,7 +41,7 @@ class _ConfigStream(CallBase):
     def __init__(self, service: ConfigService, channel: Channel) -> None:
         super().__init__(
             channel,
-            trace_service_pb2.TRACE_SERVICE_CONFIG_PATH,
+            TRACE_SERVICE_CONFIG_PATH,
             metadata=channel.metadata,
             wait_for_ready=True,
             may_retry=False,
@@ -114,14 +118,13 @@ class ConfigService:
 
     def announcement(self) -> bytes:
         """The stream's first message."""
-        message = trace_service_pb2.CurrentLibraryConfig()
-        message.node.MergeFromString(self._node())
-        message.config.MergeFromString(self._following.current())
-        return message.SerializeToString()
+        return delimited(NODE, self._node()) + self.answer()
 
     def update(self, payload: bytes) -> None:
         """Do what the agent's message asks for."""
         try:
+            from ..proto import trace_service_pb2  # here, since few agents ask for anything, and protobuf is large
+
             update = trace_service_pb2.UpdatedLibraryConfig.FromString(payload)
             self._following.apply(update.config.SerializeToString())
         except Exception as error:  # noqa: BLE001  protobuf has a DecodeError in each implementation; the old settings stay
@@ -129,9 +132,7 @@ class ConfigService:
 
     def answer(self) -> bytes:
         """The message that tells what is in force now."""
-        message = trace_service_pb2.CurrentLibraryConfig()
-        message.config.MergeFromString(self._following.current())
-        return message.SerializeToString()
+        return delimited(CONFIG, self._following.current())
 
     def stream_ended(self, stream: _ConfigStream) -> None:
         """Ask again soon if only the connection broke, else on the next connection."""

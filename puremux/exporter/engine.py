@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Callable
 
 from ..channel import Channel
@@ -33,12 +32,12 @@ STOP_WAIT = 5.0  # seconds that stopping waits for one that does
 STOPPED = "the exporter was stopped"
 
 
-@dataclass(eq=False)
 class _Mark:
     """What was handed over before somebody began to wait for it."""
 
-    numbers: list[int] | None = None
-    """Of each signal, the number of its first batch that is not waited for; None until the queues were looked at."""
+    def __init__(self) -> None:
+        self.numbers: list[int] | None = None
+        """Of each signal, the number of its first batch not waited for; None until the queues were looked at."""
 
     def has_passed(self, signals: Iterable[Signal]) -> bool:
         """True when all of it is proven to be with the agent, or given up."""

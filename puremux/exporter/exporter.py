@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ..channel import Channel
 from ..checks import check_kinds, check_numbers, check_whole_numbers, checked_timeout
 from ..errors import Metadata
-from ..proto import metrics_service_pb2, trace_service_pb2
+from ..proto.paths import METRICS_SERVICE_EXPORT_PATH, TRACE_SERVICE_EXPORT_PATH
 from ..protocol.metadata import encode_metadata
 from ..subchannel import Backoff, Keepalive
 from ..transport.tap import Tap
-from .batches import Batch, Ledger
+from .batches import Batch
 from .complaints import Complaint
 from .ending import at_end, never_at_end
 from .engine import Engine
 from .identity import Identity
 from .limits import SpanLimits
 from .metrics import MetricEncoder
-from .queue import HandOver
 from .reading import describe
 from .sampling import AgentSampler
 from .signals import Signal
@@ -140,18 +138,18 @@ class Exporter:
         )
         self._spans = Signal(
             "spans",
-            trace_service_pb2.TRACE_SERVICE_EXPORT_PATH,
+            TRACE_SERVICE_EXPORT_PATH,
             _span_encoder(self._sampler),
-            HandOver(queue_size),
-            Ledger(replay_bytes),
+            queue_size,
+            replay_bytes,
             bundle_count,
         )
         self._metrics = Signal(
             "metrics",
-            metrics_service_pb2.METRICS_SERVICE_EXPORT_PATH,
+            METRICS_SERVICE_EXPORT_PATH,
             MetricEncoder(metric_name_prefix).field,
-            HandOver(queue_size),
-            Ledger(replay_bytes),
+            queue_size,
+            replay_bytes,
             bundle_count,
         )
         self._engine = Engine(
@@ -213,11 +211,15 @@ class Exporter:
             AttributeError: it is no message; one of another type may raise protobuf's DecodeError.
         Source: opencensus-proto's TraceService.Export.
         """
+        from ..proto import trace_service_pb2  # here, since whoever has such a message has loaded protobuf
+
         parsed = trace_service_pb2.ExportTraceServiceRequest.FromString(request.SerializeToString())
         return self._export_request(self._spans, parsed, "spans", make_room)
 
     def export_metrics_request(self, request: Any, *, make_room: bool = True) -> bool:
         """Send a ready ``ExportMetricsServiceRequest``, as :meth:`export_trace_request` does."""
+        from ..proto import metrics_service_pb2  # as above
+
         parsed = metrics_service_pb2.ExportMetricsServiceRequest.FromString(request.SerializeToString())
         return self._export_request(self._metrics, parsed, "metrics", make_room)
 
@@ -321,8 +323,7 @@ def _span_encoder(sampler: AgentSampler) -> Callable[[Any], bytes]:
     return encode
 
 
-@dataclass(frozen=True)
-class _Piece:
+class _Piece(NamedTuple):
     """Some of a metric's time series: a metric in its own right."""
 
     descriptor: Any

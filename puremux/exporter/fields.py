@@ -7,7 +7,7 @@ Spec: protobuf, "Encoding" (protobuf.dev/programming-guides/encoding).
 from __future__ import annotations
 
 import struct
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Callable, TypeVar
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Cache",
     "delimited",
     "double",
+    "map_field",
     "number_field",
     "string_field",
     "tag",
@@ -51,10 +52,11 @@ class _Varints(dict[int, bytes]):
 CONTINUED = tuple(bytes([group | 0x80]) for group in range(128))
 """Seven bits of a varint that more bits follow."""
 
-VARINTS = _Varints((number, bytes([number])) for number in range(128))
-"""A number from 0 to 2**64 - 1 as a varint; a negative int64 is asked for as its two's complement."""
+LAST = [bytes([group]) for group in range(128)]
+"""Seven bits of a varint behind which there are no more."""
 
-VARINTS.update([(number, VARINTS[number]) for number in range(128, SMALL)])
+VARINTS = _Varints(enumerate([*LAST, *(low + high for high in LAST[1 : SMALL >> 7] for low in CONTINUED)]))
+"""A number from 0 to 2**64 - 1 as a varint; a negative int64 is asked for as its two's complement."""
 
 
 def tag(number: int, wire_type: int) -> bytes:
@@ -77,6 +79,12 @@ def string_field(field_tag: bytes, value: str) -> bytes:
     return delimited(field_tag, value.encode()) if value else b""
 
 
+def map_field(field_tag: bytes, texts: Mapping[str, str]) -> bytes:
+    """A field of the type ``map<string, string>``, sorted by key."""
+    entries = (delimited(KEY, key.encode()) + delimited(VALUE, value.encode()) for key, value in sorted(texts.items()))
+    return b"".join(delimited(field_tag, entry) for entry in entries)
+
+
 def timestamp_body(seconds: int, nanos: int) -> bytes:
     """A serialized ``google.protobuf.Timestamp``."""
     return number_field(SECONDS, seconds) + number_field(NANOS, nanos)
@@ -88,6 +96,10 @@ double: Callable[[float], bytes] = struct.Struct("<d").pack
 SECONDS = tag(1, VARINT)
 NANOS = tag(2, VARINT)
 """The two fields of a ``google.protobuf.Timestamp``."""
+
+KEY = tag(1, LENGTH)
+VALUE = tag(2, LENGTH)
+"""The two fields of an entry of a map; both are always written."""
 
 
 class Cache(dict[Key, Value]):

@@ -6,8 +6,7 @@ Source: opencensus.trace.span and Go's trace.Config for the counts; MAX_FRAMES o
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..checks import shown
 
@@ -17,38 +16,51 @@ __all__ = ["DEFAULT_LIMITS", "SpanLimits"]
 MOST = 2**63 - 1  # what the agent can be told: its TraceConfig has 64 bits for each
 
 
-@dataclass(frozen=True)
-class SpanLimits:
+class _Limits(NamedTuple):
+    max_attributes: int
+    max_annotations: int
+    max_message_events: int
+    max_links: int
+    max_stack_frames: int
+    max_string_bytes: int
+
+
+class SpanLimits(_Limits):
     """What a span may hold on the wire; what is left out is counted in the span itself.
 
     Of too many parts the newest are kept, as OpenCensus's own tracer does.  0 keeps none.
 
+    Args:
+        max_attributes: attributes of a span, and of each of its annotations and links.
+        max_annotations: annotations of a span.
+        max_message_events: message events of a span.
+        max_links: links of a span.
+        max_stack_frames: frames of a span's stack trace.
+        max_string_bytes: bytes of UTF-8 of each text: name, key, value, description.  Longer ones are cut between two
+            characters.
     Raises:
         ValueError: a limit is not a whole number from 0 to ``sys.maxsize``.
     """
 
-    max_attributes: int = 32
-    """Attributes of a span, and of each of its annotations and links."""
+    __slots__ = ()
 
-    max_annotations: int = 32
-    """Annotations of a span."""
-
-    max_message_events: int = 128
-    """Message events of a span."""
-
-    max_links: int = 32
-    """Links of a span."""
-
-    max_stack_frames: int = 128
-    """Frames of a span's stack trace."""
-
-    max_string_bytes: int = 16 * 1024
-    """Bytes of UTF-8 of each text: name, key, value, description.  Longer ones are cut between two characters."""
-
-    def __post_init__(self) -> None:
-        for name, limit in asdict(self).items():
+    def __new__(
+        cls,
+        max_attributes: int = 32,
+        max_annotations: int = 32,
+        max_message_events: int = 128,
+        max_links: int = 32,
+        max_stack_frames: int = 128,
+        max_string_bytes: int = 16 * 1024,
+    ) -> SpanLimits:
+        """Check each limit."""
+        limits = super().__new__(
+            cls, max_attributes, max_annotations, max_message_events, max_links, max_stack_frames, max_string_bytes
+        )
+        for name, limit in limits._asdict().items():
             if not isinstance(limit, int) or not 0 <= limit <= MOST:
                 raise ValueError(f"SpanLimits: {name} takes a whole number from 0 to {MOST}, not {shown(limit)}")
+        return limits
 
     def with_trace_config(self, config: Any) -> SpanLimits:
         """These limits, changed by what an agent's TraceConfig sets.
@@ -62,7 +74,7 @@ class SpanLimits:
             "max_message_events": config.max_number_of_message_events,
             "max_links": config.max_number_of_links,
         }
-        return replace(self, **{name: limit for name, limit in wanted.items() if limit > 0})
+        return self._replace(**{name: limit for name, limit in wanted.items() if limit > 0})
 
 
 DEFAULT_LIMITS = SpanLimits()

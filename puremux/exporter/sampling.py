@@ -1,6 +1,6 @@
 """A sampler, and span limits, that follow what the agent's Config stream asks for.
 
-Floor 4, exporter: imports limits, ``puremux.proto`` and the standard library.
+Floor 4, exporter: imports fields, limits and the standard library; ``puremux.proto`` once an agent asks for something.
 Source: opencensus-proto's TraceConfig; opencensus.trace.samplers, whose interface and trace-id rule it keeps, so that
 ``Tracer(sampler=exporter.sampler)`` works, and services agree on which traces to keep.
 """
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Protocol
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol
 
-from ..proto import trace_config_pb2
+from .fields import FIXED64, LENGTH, VARINT, delimited, double, number_field, tag
 from .limits import DEFAULT_LIMITS, SpanLimits
+
+if TYPE_CHECKING:
+    from ..proto import trace_config_pb2
 
 __all__ = ["AgentSampler"]
 
@@ -21,9 +23,13 @@ DEFAULT_PROBABILITY = 1e-4  # opencensus.trace.samplers.DEFAULT_SAMPLING_RATE
 LOWER_HALF = 2**64 - 1
 LARGEST = 0xFFFFFFFFFFFFFFFF
 
-ALWAYS_OFF = trace_config_pb2.ConstantSampler.ALWAYS_OFF
-ALWAYS_ON = trace_config_pb2.ConstantSampler.ALWAYS_ON
-ALWAYS_PARENT = trace_config_pb2.ConstantSampler.ALWAYS_PARENT
+ALWAYS_OFF, ALWAYS_ON, ALWAYS_PARENT = 0, 1, 2  # ConstantSampler.ConstantDecision
+
+# Fields of TraceConfig: one of three samplers, and the limits.
+PROBABILITY_SAMPLER, CONSTANT_SAMPLER, RATE_LIMITING_SAMPLER = tag(1, LENGTH), tag(2, LENGTH), tag(3, LENGTH)
+ATTRIBUTES, ANNOTATIONS, MESSAGE_EVENTS, LINKS = (tag(number, VARINT) for number in (4, 5, 6, 7))
+# The one field of each sampler.
+PROBABILITY, DECISION, QPS = tag(1, FIXED64), tag(1, VARINT), tag(1, VARINT)
 
 
 class Sampler(Protocol):
@@ -33,8 +39,7 @@ class Sampler(Protocol):
         """Whether the trace that the context belongs to is to be kept."""
 
 
-@dataclass(frozen=True)
-class _Constant:
+class _Constant(NamedTuple):
     decision: int
 
     def should_sample(self, span_context: Any) -> bool:
@@ -42,12 +47,11 @@ class _Constant:
             return _parent_is_sampled(span_context)
         return self.decision == ALWAYS_ON
 
-    def describe(self, config: trace_config_pb2.TraceConfig) -> None:
-        config.constant_sampler.decision = self.decision
+    def described(self) -> bytes:
+        return delimited(CONSTANT_SAMPLER, number_field(DECISION, self.decision))
 
 
-@dataclass(frozen=True)
-class _Probability:
+class _Probability(NamedTuple):
     """Keeps a trace when the lower half of its id, as a number, lies below the bound: the rule of all OpenCensus's."""
 
     probability: float
@@ -57,8 +61,8 @@ class _Probability:
             return True
         return int(span_context.trace_id, 16) & LOWER_HALF <= self.probability * LARGEST
 
-    def describe(self, config: trace_config_pb2.TraceConfig) -> None:
-        config.probability_sampler.samplingProbability = self.probability
+    def described(self) -> bytes:
+        return delimited(PROBABILITY_SAMPLER, PROBABILITY + double(self.probability) if self.probability else b"")
 
 
 class _RateLimit:
@@ -87,8 +91,8 @@ class _RateLimit:
             self._left -= 1
             return True
 
-    def describe(self, config: trace_config_pb2.TraceConfig) -> None:
-        config.rate_limiting_sampler.qps = self._qps
+    def described(self) -> bytes:
+        return delimited(RATE_LIMITING_SAMPLER, number_field(QPS, self._qps))
 
 
 class _Own:
@@ -100,16 +104,17 @@ class _Own:
     def should_sample(self, span_context: Any) -> bool:
         return self._sampler.should_sample(span_context)
 
-    def describe(self, config: trace_config_pb2.TraceConfig) -> None:
-        try:
-            rate = getattr(self._sampler, "rate", None)
-        except Exception:  # noqa: BLE001  the application's own, which may raise anything; then the agent is told nothing
-            rate = None
+    def described(self) -> bytes:
         constant = {"AlwaysOnSampler": ALWAYS_ON, "AlwaysOffSampler": ALWAYS_OFF}.get(type(self._sampler).__name__)
         if constant is not None:
-            config.constant_sampler.decision = constant
-        elif isinstance(rate, (int, float)) and 0 <= rate <= 1:
-            config.probability_sampler.samplingProbability = rate
+            return _Constant(constant).described()
+        try:
+            rate = getattr(self._sampler, "rate", None)
+            if isinstance(rate, (int, float)) and 0 <= rate <= 1:
+                return _Probability(float(rate)).described()
+        except Exception:  # noqa: BLE001  the application's own, which may raise anything; then the agent is told nothing
+            pass
+        return b""
 
 
 class AgentSampler:
@@ -148,6 +153,8 @@ class AgentSampler:
         Raises:
             ValueError: the probability is not between 0 and 1; what was in force stays.
         """
+        from ..proto import trace_config_pb2  # here, since few agents ask for anything, and protobuf is large
+
         message = trace_config_pb2.TraceConfig.FromString(config)
         rule = self._rule_in(message)
         self.limits = self._own_limits.with_trace_config(message)
@@ -155,14 +162,14 @@ class AgentSampler:
 
     def current(self) -> bytes:
         """The serialized TraceConfig of what is in force."""
-        message = trace_config_pb2.TraceConfig(
-            max_number_of_attributes=self.limits.max_attributes,
-            max_number_of_annotations=self.limits.max_annotations,
-            max_number_of_message_events=self.limits.max_message_events,
-            max_number_of_links=self.limits.max_links,
+        limits = self.limits
+        return (
+            self._rule.described()
+            + number_field(ATTRIBUTES, limits.max_attributes)
+            + number_field(ANNOTATIONS, limits.max_annotations)
+            + number_field(MESSAGE_EVENTS, limits.max_message_events)
+            + number_field(LINKS, limits.max_links)
         )
-        self._rule.describe(message)
-        return message.SerializeToString()
 
     def forked(self) -> None:
         """In a forked child, where another thread of the parent's may hold a lock for ever."""

@@ -5,7 +5,6 @@ Floor 4, exporter: imports batches, queue, reading and streams.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from .batches import Batch, Ledger
@@ -21,28 +20,34 @@ NO_LIMIT = 1 << 62
 UNENCODABLE = "cannot be encoded"
 
 
-@dataclass(eq=False)
 class Signal:
-    """One kind of items: the queue, the batches made of it, and the service that carries them."""
+    """One kind of items: the queue, the batches made of it, and the service that carries them.
 
-    name: str
-    path: str
-    encode: Callable[[Any], bytes]
-    """One item as an entry of the request's repeated field; raises for what cannot be encoded."""
+    Args:
+        name: of the items, as sentences use it.
+        path: of the service's method.
+        encode: makes an item an entry of the request's repeated field; raises for what cannot be encoded.
+        queue_size: items that the queue holds at the most.
+        replay_bytes: bytes that the batches may have at the most.
+        bundle: items that make a batch without waiting for more.
+    """
 
-    queue: HandOver[Any]
-    ledger: Ledger
-    bundle: int
-    """Items that make a batch without waiting for more."""
-
-    threshold: int = 1
-    """Queue length at which the thread is to be woken; 1 until it runs."""
-
-    service: Service = field(init=False)
+    service: Service
     """Set by the engine."""
 
-    in_hands: int = 0
-    """Items that are neither in the queue nor in the ledger, but being made into batches."""
+    def __init__(
+        self, name: str, path: str, encode: Callable[[Any], bytes], queue_size: int, replay_bytes: int, bundle: int
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.encode = encode
+        self.queue: HandOver[Any] = HandOver(queue_size)
+        self.ledger = Ledger(replay_bytes)
+        self.bundle = bundle
+        self.threshold = 1
+        """Queue length at which the thread is to be woken; 1 until it runs."""
+        self.in_hands = 0
+        """Items that are neither in the queue nor in the ledger, but being made into batches."""
 
     @property
     def full_bundle(self) -> int:

@@ -11,6 +11,7 @@ from puremux.proto import (
     metrics_pb2,  # noqa: F401  puts its file into the pool
     resource_pb2,  # noqa: F401  puts its file into the pool
 )
+from puremux.proto.paths import METRICS_SERVICE_EXPORT_PATH  # noqa: F401
 
 DESCRIPTOR = _pool.add_file(
     b"\x0a7opencensus/proto/agent/metrics/v1/metrics_service.proto"
@@ -42,5 +43,3 @@ DESCRIPTOR = _pool.add_file(
 
 ExportMetricsServiceRequest = _pool.message_class(DESCRIPTOR, "ExportMetricsServiceRequest", __name__)
 ExportMetricsServiceResponse = _pool.message_class(DESCRIPTOR, "ExportMetricsServiceResponse", __name__)
-
-METRICS_SERVICE_EXPORT_PATH = "/opencensus.proto.agent.metrics.v1.MetricsService/Export"

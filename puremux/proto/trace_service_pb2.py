@@ -12,6 +12,7 @@ from puremux.proto import (
     trace_config_pb2,  # noqa: F401  puts its file into the pool
     trace_pb2,  # noqa: F401  puts its file into the pool
 )
+from puremux.proto.paths import TRACE_SERVICE_CONFIG_PATH, TRACE_SERVICE_EXPORT_PATH  # noqa: F401
 
 DESCRIPTOR = _pool.add_file(
     b"\x0a3opencensus/proto/agent/trace/v1/trace_service.proto"
@@ -63,6 +64,3 @@ CurrentLibraryConfig = _pool.message_class(DESCRIPTOR, "CurrentLibraryConfig", _
 UpdatedLibraryConfig = _pool.message_class(DESCRIPTOR, "UpdatedLibraryConfig", __name__)
 ExportTraceServiceRequest = _pool.message_class(DESCRIPTOR, "ExportTraceServiceRequest", __name__)
 ExportTraceServiceResponse = _pool.message_class(DESCRIPTOR, "ExportTraceServiceResponse", __name__)
-
-TRACE_SERVICE_CONFIG_PATH = "/opencensus.proto.agent.trace.v1.TraceService/Config"
-TRACE_SERVICE_EXPORT_PATH = "/opencensus.proto.agent.trace.v1.TraceService/Export"

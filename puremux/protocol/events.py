@@ -1,12 +1,11 @@
 """What a connection reports: each fact told once, complete when made.
 
-Floor 1, words: frozen values, the standard library and our own words only.
+Floor 1, words: the standard library and our own words only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Union
+from typing import Any, NamedTuple, TypeVar, Union
 
 from ..errors import Metadata
 from ..status import StatusCode
@@ -26,9 +25,25 @@ __all__ = [
     "SettingsReceived",
 ]
 
+Kind = TypeVar("Kind", bound="type[Any]")
 
-@dataclass(frozen=True)
-class RequestReceived:
+
+def distinct(kind: Kind) -> Kind:
+    """Make a named tuple equal to its own kind only: other events may well hold the same numbers."""
+
+    def is_equal(self: tuple[Any, ...], other: object) -> bool:
+        return type(other) is kind and tuple.__eq__(self, other)
+
+    def is_unequal(self: tuple[Any, ...], other: object) -> bool:
+        return not is_equal(self, other)
+
+    changed: Any = kind
+    changed.__eq__, changed.__ne__, changed.__hash__ = is_equal, is_unequal, tuple.__hash__
+    return kind
+
+
+@distinct
+class RequestReceived(NamedTuple):
     """A client opened a call (server's role only).
 
     Source: gRPC PROTOCOL-HTTP2.md, "Requests", Request-Headers.
@@ -50,8 +65,8 @@ class RequestReceived:
     """``:authority``: the host the client means to speak to."""
 
 
-@dataclass(frozen=True)
-class HeadersReceived:
+@distinct
+class HeadersReceived(NamedTuple):
     """The server's initial metadata arrived; a trailers-only answer has none (client's role only).
 
     Source: gRPC PROTOCOL-HTTP2.md, "Responses", Response-Headers.
@@ -61,8 +76,8 @@ class HeadersReceived:
     metadata: Metadata
 
 
-@dataclass(frozen=True)
-class MessageReceived:
+@distinct
+class MessageReceived(NamedTuple):
     """One whole gRPC message arrived; its bytes are not parsed yet.
 
     Source: gRPC PROTOCOL-HTTP2.md, "Requests", Length-Prefixed-Message.
@@ -74,15 +89,15 @@ class MessageReceived:
     """Message bytes without the five-byte prefix, already decompressed."""
 
 
-@dataclass(frozen=True)
-class HalfClosed:
+@distinct
+class HalfClosed(NamedTuple):
     """The client has sent its last message (server's role only; END_STREAM, RFC 9113 §5.1)."""
 
     stream_id: int
 
 
-@dataclass(frozen=True)
-class SendBufferDrained:
+@distinct
+class SendBufferDrained(NamedTuple):
     """Every message queued on the call has been put into frames: room for more (RFC 9113 §5.2).
 
     A server that has sent its status hears of the call for the last time by this.
@@ -91,8 +106,8 @@ class SendBufferDrained:
     stream_id: int
 
 
-@dataclass(frozen=True)
-class CallEnded:
+@distinct
+class CallEnded(NamedTuple):
     """The call is over; nothing more is reported of its stream (gRPC PROTOCOL-HTTP2.md, "Responses", Trailers).
 
     A server hears it of calls that it has not ended itself: the client has reset the call, or broke it.
@@ -112,31 +127,31 @@ class CallEnded:
     (REFUSED_STREAM, or above GOAWAY's last stream id: RFC 9113 §8.7)."""
 
 
-@dataclass(frozen=True)
-class SettingsReceived:
+@distinct
+class SettingsReceived(NamedTuple):
     """The peer's SETTINGS arrived; the first ones make the connection ready for calls (RFC 9113 §6.5)."""
 
     max_concurrent_streams: int
     """How many calls the peer takes at once, 2**32 when it set no limit."""
 
 
-@dataclass(frozen=True)
-class SettingsAcknowledged:
+@distinct
+class SettingsAcknowledged(NamedTuple):
     """The peer has processed everything that we sent before our ``ordinal``-th SETTINGS frame (RFC 9113 §6.5.3)."""
 
     ordinal: int
 
 
-@dataclass(frozen=True)
-class PingAcknowledged:
+@distinct
+class PingAcknowledged(NamedTuple):
     """The peer answered our PING (RFC 9113 §6.7)."""
 
     opaque_data: bytes
     """The eight bytes that we had sent."""
 
 
-@dataclass(frozen=True)
-class GoAwayReceived:
+@distinct
+class GoAwayReceived(NamedTuple):
     """The peer takes no new calls on this connection; running ones go on (RFC 9113 §6.8)."""
 
     error_code: int
@@ -147,8 +162,8 @@ class GoAwayReceived:
     debug_data: bytes
 
 
-@dataclass(frozen=True)
-class ConnectionEnded:
+@distinct
+class ConnectionEnded(NamedTuple):
     """The connection is over, and every call on it has been reported as ended (RFC 9113 §5.4.1, §9.1)."""
 
     error_code: int

@@ -7,7 +7,6 @@ Spec: RFC 9113 §5.2 and §6.9.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 
 from h2.connection import H2Connection
 
@@ -18,15 +17,15 @@ __all__ = ["Outbox"]
 MAX_FRAME = 65_536  # bytes; a peer may allow 16 MiB, but while one stream sends a frame the others wait
 
 
-@dataclass
 class _Queue:
     """What one stream still has to send, in order: DATA, then perhaps trailers or the end."""
 
-    chunks: deque[memoryview] = field(default_factory=deque)
-    size: int = 0
-    end_stream: bool = False
-    trailers: HeaderList | None = None
-    has_turn: bool = False
+    def __init__(self) -> None:
+        self.chunks: deque[memoryview] = deque()
+        self.size = 0
+        self.end_stream = False
+        self.trailers: HeaderList | None = None
+        self.has_turn = False
 
     def add(self, data: bytes) -> None:
         self.chunks.append(memoryview(data))

@@ -6,7 +6,7 @@ Spec: gRPC PROTOCOL-HTTP2.md, "Requests", Length-Prefixed-Message; gRPC doc/comp
 
 from __future__ import annotations
 
-import gzip
+import functools
 import struct
 import zlib
 from collections import deque
@@ -20,16 +20,22 @@ __all__ = ["ACCEPT_ENCODING", "COMPRESSORS", "MessageReader", "frame_message"]
 
 PREFIX = struct.Struct(">BI")  # Compressed-Flag, Message-Length
 
+WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""Which wrapper zlib is to write, or expect.  gRPC's "deflate" is the zlib format (RFC 1950), as HTTP's is."""
+
+
+def _compress(payload: bytes, wbits: int) -> bytes:
+    deflater = zlib.compressobj(level=6, wbits=wbits)
+    return deflater.compress(payload) + deflater.flush()
+
+
 COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda payload: gzip.compress(payload, compresslevel=6, mtime=0),
-    "deflate": zlib.compress,  # gRPC's "deflate" is the zlib format (RFC 1950), as HTTP's is
+    encoding: functools.partial(_compress, wbits=wbits) for encoding, wbits in WBITS.items()
 }
 
 ACCEPT_ENCODING = ",".join(["identity", *COMPRESSORS])
 
 MAX_UNREAD = 1024 * 1024  # bytes of unpacked messages that may wait for a reader, before the next one stays packed
-
-WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # which wrapper zlib is to expect
 
 
 def frame_message(payload: bytes, encoding: str = "identity") -> bytes:

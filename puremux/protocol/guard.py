@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from h2.errors import ErrorCodes
 
@@ -39,8 +39,7 @@ NAMES = (
 )
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What a peer may ask of us before the connection is ended (RFC 9113 §10.5)."""
 
     max_frame_size: int = 16_384
@@ -59,8 +58,7 @@ class Limits:
     """How fast that allowance grows back; frames of use to a call give theirs back, and some more."""
 
 
-@dataclass(frozen=True)
-class GoAway:
+class GoAway(NamedTuple):
     """A GOAWAY frame, taken out of the stream of bytes."""
 
     last_stream_id: int
@@ -68,8 +66,7 @@ class GoAway:
     debug_data: bytes
 
 
-@dataclass(frozen=True)
-class LateData:
+class LateData(NamedTuple):
     """A DATA frame of a call that is over; its bytes are dropped, but its peer must get their credit back."""
 
     stream_id: int

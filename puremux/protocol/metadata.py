@@ -13,8 +13,6 @@ import re
 from collections.abc import Collection, Iterable
 from urllib.parse import unquote_to_bytes
 
-from hpack import NeverIndexedHeaderTuple
-
 from ..errors import Metadata, Metadatum, RemoteProtocolError
 
 __all__ = [
@@ -278,6 +276,8 @@ def request_headers(
         (b"te", b"trailers"),
     ]
     if timeout is not None:
+        from hpack import NeverIndexedHeaderTuple  # here, since metadata is checked long before there is a connection
+
         # Each call has its own: kept out of the header table, where it would push out what all calls share.
         headers.append(NeverIndexedHeaderTuple(b"grpc-timeout", encode_timeout(timeout).encode("ascii")))
     headers.append((b"content-type", CONTENT_TYPE))

@@ -7,7 +7,6 @@ Spec: RFC 9113 §5.2, §6.5.3 (acknowledgements come in order), §6.9.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Callable
 
 from h2.settings import SettingCodes
@@ -21,24 +20,20 @@ SMALL_GROUP = 1_024  # bytes of messages that are credited together, when all of
 GAIN = 1.1  # how much faster the peer must have become for a wider window to have paid
 
 
-@dataclass
 class _Stream:
     """What one stream has brought and is not credited for."""
 
-    waiting: deque[list[int]] = field(default_factory=deque)
-    """Messages that are unread, in groups as they came: how many, and the bytes that they were."""
-
-    waiting_bytes: int = 0
-    """The sum of these bytes."""
-
-    buffered: int = 0
-    """Bytes that came after those, in no message yet."""
-
-    uncredited: int = 0
-    """Bytes that came, and for which the peer has not got its credit."""
-
-    is_open: bool = True
-    """False once the peer has ended the stream: it has no use for credit."""
+    def __init__(self) -> None:
+        self.waiting: deque[list[int]] = deque()
+        """Messages that are unread, in groups as they came: how many, and the bytes that they were."""
+        self.waiting_bytes = 0
+        """The sum of these bytes."""
+        self.buffered = 0
+        """Bytes that came after those, in no message yet."""
+        self.uncredited = 0
+        """Bytes that came, and for which the peer has not got its credit."""
+        self.is_open = True
+        """False once the peer has ended the stream: it has no use for credit."""
 
     def wait(self, messages: int, size: int) -> None:
         """Let messages wait for a reader; small groups are noted as one, so the notes stay smaller than they are."""

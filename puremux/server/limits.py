@@ -6,7 +6,7 @@ Floor 3, I/O: the standard library only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["CALL_REASONS", "CONNECTION_REASONS", "ServerLimits"]
 
@@ -28,8 +28,7 @@ CALL_REASONS: Sequence[str] = (UNKNOWN_METHOD, MESSAGE_TOO_LARGE, TOO_MUCH_PARTI
 """Why a call is ended before a handler has seen all of it."""
 
 
-@dataclass(frozen=True)
-class ServerLimits:
+class ServerLimits(NamedTuple):
     """What clients may ask."""
 
     max_connections: int = 20_000

@@ -9,7 +9,6 @@ import errno
 import os
 import selectors
 import socket
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -101,7 +100,7 @@ def open_listener(address: str, default_port: int) -> tuple[socket.socket, str]:
     any_port = address.endswith(":0")  # no address to connect to, which is what parse_address() reads
     place = parse_address(address[:-2] if any_port else address, default_port).places[0]
     if any_port and isinstance(place, HostPort):
-        place = replace(place, port=0)
+        place = place._replace(port=0)
     sock = _listening_socket(place)
     if isinstance(place, UnixSocket):
         return sock, address

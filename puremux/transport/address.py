@@ -20,8 +20,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, NoReturn, Union
+from typing import Any, NamedTuple, NoReturn, Union
 
 from ..checks import shown
 from ..errors import AddressError
@@ -35,8 +34,7 @@ SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract")
 EXPECTED = 'expected "host:port", "[IPv6]:port", "dns:///host:port", "ipv4:…", "ipv6:…", or "unix:/path"'
 
 
-@dataclass(frozen=True)
-class HostPort:
+class HostPort(NamedTuple):
     """A host name or an IP address, and a port."""
 
     host: str
@@ -70,14 +68,16 @@ class HostPort:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True)
-class UnixSocket:
+class UnixSocket(NamedTuple):
     """A unix socket."""
 
     path: str
     """As ``socket.connect`` takes it; an abstract name begins with a NUL."""
 
-    is_local = True
+    @property
+    def is_local(self) -> bool:
+        """True: what is sent there stays on this machine."""
+        return True
 
     def __str__(self) -> str:
         if self.path.startswith("\0"):
@@ -85,8 +85,7 @@ class UnixSocket:
         return ("unix://" if self.path.startswith("//") else "unix:") + self.path
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """Where one server is; ``str()`` writes it, with its port, so that it can be read again."""
 
     places: tuple[HostPort | UnixSocket, ...]

@@ -12,8 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from urllib.parse import unquote_to_bytes
 
 from ..errors import AddressError, ProxyError
@@ -35,15 +34,17 @@ MAX_ANSWER_SIZE = 16 * 1024
 """Bytes of status line and headers that a proxy may answer with."""
 
 
-@dataclass(frozen=True)
-class Proxy:
-    """An HTTP CONNECT proxy; ``str()`` shows no password."""
+class Proxy(NamedTuple):
+    """An HTTP CONNECT proxy; neither ``str()`` nor ``repr()`` shows the password."""
 
     address: Address
     """Where the proxy is."""
 
-    authorization: str | None = field(default=None, repr=False)
+    authorization: str | None = None
     """The value of Proxy-Authorization, from the user and password in the URL."""
+
+    def __repr__(self) -> str:
+        return f"Proxy({self})"
 
     def __str__(self) -> str:
         return str(self.address)

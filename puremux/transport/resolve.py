@@ -9,8 +9,7 @@ from __future__ import annotations
 import itertools
 import socket
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import ResolveError
 from .address import Address, HostPort, UnixSocket
@@ -20,8 +19,7 @@ from .wait import Clock, Step, Wait
 __all__ = ["Endpoint", "resolve"]
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One thing that a socket can connect to; ``str()`` writes it as addresses are written."""
 
     family: int

@@ -6,8 +6,7 @@ Floor 3, transport: imports logs and the standard library only.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, NamedTuple
 
 from ..logs import CarefulLogger
 
@@ -18,8 +17,7 @@ logger = CarefulLogger("puremux")
 _NUMBERS = itertools.count(1)
 
 
-@dataclass(frozen=True)
-class BytesPassed:
+class BytesPassed(NamedTuple):
     """Some bytes went over a connection, as they are on the wire inside TLS."""
 
     connection: int

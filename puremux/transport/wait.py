@@ -14,8 +14,7 @@ import selectors
 import socket
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Callable, TypeVar
+from typing import Callable, NamedTuple, TypeVar
 
 __all__ = ["Clock", "Step", "Wait", "run_blocking"]
 
@@ -23,8 +22,7 @@ Clock = Callable[[], float]
 """Tells the time in seconds as ``time.monotonic`` does; tests pass their own."""
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """Resume me when one of these sockets is ready, and at ``until`` in any case."""
 
     until: float

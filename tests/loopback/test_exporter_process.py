@@ -74,6 +74,44 @@ def test_an_exporter_that_was_never_used_lets_the_program_end(agent: ScriptedAge
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+HAND_OVER = """
+import sys, types, puremux
+exporter = puremux.Exporter(sys.argv[1], reconnection_period=0.05)
+span = types.SimpleNamespace(name="a", context=types.SimpleNamespace(trace_id="1" * 32), span_id="2" * 16)
+exporter.export([span])
+"""
+
+
+def test_spans_are_delivered_without_protobuf(agent: ScriptedAgent) -> None:
+    program = HAND_OVER + "print(exporter.flush(10), exporter.stats()['confirmed'], 'google.protobuf' in sys.modules)"
+    command = [sys.executable, "-c", program, agent.address]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout == "True 1 False\n"
+
+
+def test_what_cannot_be_loaded_yet_is_loaded_by_a_later_attempt(agent: ScriptedAgent) -> None:
+    """As where there are no file descriptors for a while."""
+    program = (
+        """
+import logging, sys, threading
+sys.modules["h2.connection"] = None
+failed = threading.Event()
+class Handler(logging.Handler):
+    def emit(self, record): print(record.getMessage()); failed.set()
+logging.getLogger("puremux").addHandler(Handler())
+"""
+        + HAND_OVER
+        + """
+assert failed.wait(10)
+del sys.modules["h2.connection"]
+print(exporter.flush(10))
+"""
+    )
+    command = [sys.executable, "-c", program, agent.address]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+    assert f"Cannot connect to {agent.address}" in said[0] and "h2.connection" in said[0]
+    assert said[-1] == "True"
+
+
 def test_a_program_whose_agent_is_dead_ends_within_a_second_or_two(agent: ScriptedAgent) -> None:
     agent.stop()
     done = run(

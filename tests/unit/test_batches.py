@@ -110,7 +110,8 @@ def test_a_batch_larger_than_the_buffer_is_still_tried() -> None:
 
 def test_the_halves_have_all_of_the_items_in_their_order() -> None:
     entries = [entry(number, bytes([number])) for number in (1, 127, 3)] + [b"\x12\x80\x01" + b"y" * 128]
-    whole = Batch(b"".join(entries), 4, identity=b"node", number=7)
+    whole = Batch(b"".join(entries), 4, identity=b"node")
+    whole.number = 7
     first, second = whole.halves()
     assert (first.payload, second.payload) == (entries[0] + entries[1], entries[2] + entries[3])
     assert (first.count, second.count, first.identity, second.number) == (2, 2, b"node", 7)

@@ -14,13 +14,9 @@ from hypothesis import strategies as st
 from opencensus.common.resource import Resource
 
 from puremux._version import __version__
-from puremux.exporter.identity import (
-    Identity,
-    merge_resources,
-    parse_labels,
-    resource_from_environment,
-    resource_of,
-)
+from puremux.exporter import resources
+from puremux.exporter.identity import Identity
+from puremux.exporter.resources import merge_resources, parse_labels, resource_from_environment, resource_of
 from puremux.proto import common_pb2, resource_pb2, trace_config_pb2, trace_service_pb2
 
 
@@ -30,13 +26,21 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def plain(resource: resource_pb2.Resource) -> tuple[str, dict[str, str]]:
+def plain(resource: resource_pb2.Resource | resources.Resource) -> tuple[str, dict[str, str]]:
     return resource.type, dict(resource.labels)
+
+
+def node_of(identity: Identity) -> common_pb2.Node:
+    return common_pb2.Node.FromString(identity.node())
+
+
+def readable(given_: str) -> str:
+    return given_.encode("utf-8", "replace").decode()
 
 
 def test_the_node_tells_all_there_is() -> None:
     identity = Identity("shop", attributes={"zone": "a"}, clock=lambda: 1_795_000_000_123_456_789)
-    node = common_pb2.Node.FromString(identity.node())
+    node = node_of(identity)
     assert node.service_info.name == "shop"
     assert node.identifier.host_name == socket.gethostname()
     assert node.identifier.pid == os.getpid()
@@ -48,13 +52,13 @@ def test_the_node_tells_all_there_is() -> None:
 
 
 def test_a_host_name_may_be_given_and_a_service_name_left_out() -> None:
-    node = Identity(host_name="elsewhere\ud800").node_message()
+    node = node_of(Identity(host_name="elsewhere\ud800"))
     assert (node.identifier.host_name, node.service_info.name) == ("elsewhere?", "")
 
 
 def test_without_opencensus_no_version_of_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(__import__("sys").modules, "opencensus")
-    assert Identity().node_message().library_info.core_library_version == ""
+    assert node_of(Identity()).library_info.core_library_version == ""
 
 
 @pytest.mark.parametrize("error", [KeyError("Version"), OSError(24, "Too many open files")])
@@ -65,25 +69,45 @@ def test_an_installation_that_cannot_be_read_is_no_reason_to_send_nothing(
         raise error
 
     monkeypatch.setattr("importlib.metadata.version", fail)
-    assert Identity().node_message().library_info.core_library_version == ""
+    assert node_of(Identity()).library_info.core_library_version == ""
 
 
 def test_a_forked_child_has_a_node_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([10**9, 2 * 10**9])
     identity = Identity("shop", clock=lambda: next(times))
-    parent = identity.node_message()
-    assert identity.node_message() is parent
+    parent = node_of(identity)
+    assert node_of(identity) == parent
     monkeypatch.setattr(os, "getpid", lambda: 99999)
-    child = identity.node_message()
+    child = node_of(identity)
     assert (child.identifier.pid, child.identifier.start_timestamp.seconds) == (99999, 2)
     assert parent.identifier.pid != 99999
     assert child.service_info == parent.service_info
 
 
+@given(st.text(), st.text(), st.dictionaries(st.text(), st.text(), max_size=4), st.integers(0, 2**62))
+def test_the_node_is_what_the_generated_class_serializes(
+    service: str, host: str, attributes: dict[str, str], started: int
+) -> None:
+    identity = Identity(service, host_name=host, attributes=attributes, resource={}, clock=lambda: started)
+    node = node_of(identity)
+    assert sorted(identity.node()) == sorted(node.SerializeToString())  # of keys, each protobuf has its own order
+    assert (node.service_info.name, node.identifier.host_name) == (readable(service), readable(host))
+    assert dict(node.attributes) == {readable(key): readable(value) for key, value in attributes.items()}
+    assert node.identifier.start_timestamp.seconds * 10**9 + node.identifier.start_timestamp.nanos == started
+
+
+@given(st.text(), st.dictionaries(st.text(), st.text(), max_size=4))
+def test_the_resource_is_what_the_generated_class_serializes(kind: str, labels: dict[str, str]) -> None:
+    found = resource_of(SimpleNamespace(type=kind, labels=labels))
+    message = resource_pb2.Resource(type=found.type, labels=found.labels)
+    assert resource_pb2.Resource.FromString(found.serialized()) == message
+    assert sorted(found.serialized()) == sorted(message.SerializeToString())
+
+
 def test_node_and_resource_begin_a_request() -> None:
     identity = Identity("shop", resource={"region": "eu"})
     request = trace_service_pb2.ExportTraceServiceRequest.FromString(identity.in_request() + b"\x12\x00")
-    assert request.node == identity.node_message()
+    assert request.node == node_of(identity)
     assert plain(request.resource) == ("", {"region": "eu"})
     assert len(request.spans) == 1
 
@@ -158,9 +182,9 @@ def test_a_detector_that_fails_is_logged_and_no_more(caplog: pytest.LogCaptureFi
 
 def test_of_several_resources_the_first_that_knows_decides() -> None:
     merged = merge_resources(
-        resource_pb2.Resource(labels={"a": "1", "b": ""}),
-        resource_pb2.Resource(type="vm", labels={"a": "2", "b": "2", "c": "2"}),
-        resource_pb2.Resource(type="container", labels={"c": "3", "d": ""}),
+        resources.Resource("", {"a": "1", "b": ""}),
+        resources.Resource("vm", {"a": "2", "b": "2", "c": "2"}),
+        resources.Resource("container", {"c": "3", "d": ""}),
     )
     assert plain(merged) == ("vm", {"a": "1", "b": "2", "c": "2", "d": ""})
     assert plain(merge_resources()) == ("", {})

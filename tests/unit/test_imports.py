@@ -65,10 +65,17 @@ def test_import_puremux_is_cheap(heavy: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "heavy", ["ssl", "asyncio", "email", "http", "importlib.metadata", "opencensus", "puremux.server"]
+    "heavy",
+    ["ssl", "asyncio", "email", "http", "importlib.metadata", "opencensus", "google.protobuf", "puremux.server"],
 )
 def test_a_started_exporter_loads_nothing_that_it_does_not_need(heavy: str) -> None:
     program = "import sys, puremux; puremux.Exporter('127.0.0.1:1').start(); print({!r} in sys.modules)"
+    assert run(program.format(heavy)) == "False\n"
+
+
+@pytest.mark.parametrize("heavy", ["h2.connection", "hpack", "dataclasses", "inspect", "google.protobuf", "gzip"])
+def test_what_only_a_connection_needs_is_loaded_with_the_first_one(heavy: str) -> None:
+    program = "import sys, puremux; puremux.Exporter('127.0.0.1:1', start=False); print({!r} in sys.modules)"
     assert run(program.format(heavy)) == "False\n"
 
 

@@ -104,7 +104,8 @@ def test_every_protoc_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.syspath_prepend(REPOSITORY)  # the generator is not installed
     generator = importlib.import_module("proto_gen.generate")
     monkeypatch.setattr("proto_gen.compiler._protoc", lambda: command)
-    assert generator.generate() == {path: path.read_text("utf-8") for path in PROTO.glob("*_pb2.py*")}
+    written = [*PROTO.glob("*_pb2.py*"), PROTO / "paths.py"]
+    assert generator.generate() == {path: path.read_text("utf-8") for path in written}
 
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)

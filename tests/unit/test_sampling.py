@@ -110,6 +110,27 @@ def test_tells_the_agent_what_is_in_force(own: Any, kind: str | None) -> None:
     assert current.max_number_of_annotations == 32
 
 
+@given(
+    st.one_of(
+        st.builds(lambda p: {"probability_sampler": ProbabilitySampler(samplingProbability=p)}, st.floats(0, 1)),
+        st.builds(lambda d: {"constant_sampler": ConstantSampler(decision=d)}, st.integers(0, 2)),
+        st.builds(lambda q: {"rate_limiting_sampler": RateLimitingSampler(qps=q)}, st.integers(-(2**63), 2**63 - 1)),
+    ),
+    st.lists(st.integers(1, 2**63 - 1), min_size=4, max_size=4),
+)
+def test_what_is_in_force_is_told_as_the_generated_class_serializes_it(sampler: Any, limits: list[int]) -> None:
+    config = TraceConfig(
+        **sampler,
+        max_number_of_attributes=limits[0],
+        max_number_of_annotations=limits[1],
+        max_number_of_message_events=limits[2],
+        max_number_of_links=limits[3],
+    )
+    following = AgentSampler()
+    following.apply(config.SerializeToString())
+    assert following.current() == config.SerializeToString(deterministic=True)
+
+
 def test_what_is_no_sampler_is_refused() -> None:
     with pytest.raises(TypeError, match="should_sample"):
         AgentSampler(object())  # type: ignore[arg-type]  # that is the point
