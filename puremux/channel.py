@@ -1,13 +1,12 @@
 """A channel: an address, or several, to which calls can be made at any time.
 
-Floor 3, I/O: imports balancer, subchannel, call, methods, multicallable, transport and errors.
+Floor 3, I/O: imports balancer, targets, subchannel, call, methods, multicallable, transport and errors.
 Spec: gRPC doc/connectivity-semantics-and-api.md, doc/wait-for-ready.md; the shape is grpcio's ``grpc.Channel``.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,9 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ._version import __version__
-from .balancer import Balancer, PickFirst, RoundRobin, Target
+from .balancer import Balancer, PickFirst, RoundRobin
 from .call import Call, CallBase
-from .checks import check_flags, check_functions, check_kinds, check_numbers, check_whole_numbers, shown
+from .checks import check_functions, check_kinds, check_numbers, check_whole_numbers, shown
 from .errors import Metadata
 from .methods import channel_book
 from .multicallable import (
@@ -28,18 +27,15 @@ from .multicallable import (
     UnaryStreamMultiCallable,
     UnaryUnaryMultiCallable,
 )
-from .peer import Keepalive, Peer
+from .peer import Keepalive
 from .protocol.framing import COMPRESSORS
 from .protocol.metadata import encode_metadata
 from .status import StatusCode
 from .subchannel import Backoff, Connectivity, Subchannel
-from .transport.address import Address, host_in, parse_addresses
-from .transport.dial import dial, dial_endpoints
+from .targets import TargetOptions
+from .transport.address import parse_addresses
 from .transport.driver import Driver
-from .transport.proxy import proxy_for
-from .transport.resolve import resolve
 from .transport.tap import CarefulTap, Tap
-from .transport.wait import Clock
 
 if TYPE_CHECKING:
     import ssl
@@ -59,8 +55,8 @@ class _Settings(NamedTuple):
     policy: str
     user_agent: str
 
-    def check(self) -> None:
-        """Raise for what cannot be done."""
+    def checked(self) -> _Settings:
+        """These; raises TypeError or ValueError for what cannot be done."""
         encode_metadata(self.metadata)
         if not self.user_agent.isascii() or not self.user_agent.isprintable():
             raise ValueError(f"user_agent {self.user_agent!r} is not printable ASCII")
@@ -68,6 +64,7 @@ class _Settings(NamedTuple):
             raise ValueError(f"compression {shown(self.compression)} is not one of {', '.join(COMPRESSORS)}")
         if self.policy not in POLICIES:
             raise ValueError(f"policy {shown(self.policy)} is not one of {', '.join(POLICIES)}")
+        return self
 
 
 class Channel:
@@ -135,13 +132,12 @@ class Channel:
         check_kinds(str, user_agent=user_agent)
         check_functions(tap=tap)
         agent = f"{user_agent} puremux/{__version__}" if user_agent else f"puremux/{__version__}"
-        self._settings = _Settings(tuple(metadata), _compression(compression), policy, agent)
-        self._settings.check()
+        self._settings = _Settings(tuple(metadata), _compression(compression), policy, agent).checked()
         addresses = parse_addresses(target, default_port)
         self.max_send_message_length = max_send_message_length
         self.driver = driver or Driver()
-        peers = _PeerOptions(tls, insecure, authority, agent, max_receive_message_length, proxy, self.driver.clock)
-        targets = [peers.target(each) for each in addresses]
+        options = TargetOptions(tls, insecure, authority, agent, max_receive_message_length, proxy, self.driver.clock)
+        targets = [options.checked().target(each) for each in addresses]
         make = functools.partial(
             Subchannel,
             self.driver,
@@ -423,50 +419,6 @@ class Channel:
             self._state = self._balancer.state
 
 
-class _PeerOptions(NamedTuple):
-    """How to connect, as the channel's caller said it."""
-
-    tls: ssl.SSLContext | None
-    insecure: bool | None
-    authority: str | None
-    user_agent: str
-    max_receive_message_length: int | None
-    proxy: str | None
-    clock: Clock
-
-    def __post_init__(self) -> None:
-        check_flags(insecure=self.insecure)
-        check_kinds(str, authority=self.authority, proxy=self.proxy)
-        check_whole_numbers(0, or_none=True, max_receive_message_length=self.max_receive_message_length)
-
-    def target(self, address: Address) -> Target:
-        """What an address means with these options."""
-        route = proxy_for(address, os.environ, self.proxy)
-        is_local = address.is_local and route is None  # what a proxy calls localhost is another machine
-        plaintext = self.insecure if self.insecure is not None else self.tls is None and is_local
-        if plaintext and self.tls is not None:
-            raise ValueError("insecure=True means plaintext, which leaves no use for tls=")
-        context = None if plaintext else _client_context(self.tls)
-        server_name = host_in(self.authority) if self.authority else None
-        peer = Peer(
-            name=str(address),
-            dial=lambda until: dial(
-                address, tls=context, proxy=route, until=until, server_name=server_name, clock=self.clock
-            ),
-            authority=self.authority.encode("idna").decode("ascii") if self.authority else address.authority,
-            scheme="http" if plaintext else "https",
-            user_agent=self.user_agent,
-            max_receive_message_length=self.max_receive_message_length,
-        )
-        return Target(
-            peer,
-            resolve=None if route else functools.partial(resolve, address, clock=self.clock),
-            dial=lambda endpoint, until: dial_endpoints(
-                [endpoint], address, tls=context, until=until, server_name=server_name, clock=self.clock
-            ),
-        )
-
-
 def _compression(named: str | int | None) -> str | None:
     """A compression by our word for it, or by grpcio's number."""
     return GRPCIO_COMPRESSION.get(named, shown(named)) if isinstance(named, int) else named
@@ -490,9 +442,3 @@ def _let_go(balancer: Balancer, driver: Driver, owns_driver: bool) -> None:
         driver.call_soon(balancer.close)
         if owns_driver:
             driver.call_soon(driver.close)
-
-
-def _client_context(tls: ssl.SSLContext | None) -> ssl.SSLContext:
-    from .transport.tls import client_context  # here, since most agents are asked without TLS, and ssl is large
-
-    return client_context(tls)
