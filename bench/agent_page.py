@@ -13,7 +13,7 @@ from typing import Any
 from puremux.agent.intake import MetricsIntake
 from puremux.agent.prometheus import page_app
 from puremux.agent.store import Store
-from tests.unit.agent_messages import Type, distribution, metric, metrics_request, node
+from tests.shared.agent_messages import Type, distribution, metric, metrics_request, node
 
 LATENCY = [10, 50, 100, 200, 400, 800, 1000, 1400, 2000, 5000, 10000, 15000]
 LENGTH = [10, 20, 50, 100, 150, 200, 500, 800]

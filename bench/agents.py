@@ -16,7 +16,7 @@ from typing import Any
 from puremux.proto.trace_service_pb2 import ExportTraceServiceRequest
 from puremux.status import StatusCode
 from tests.interop.harness.process import ROOT, Process
-from tests.loopback.scripted_agent import ScriptedAgent, Stream
+from tests.shared.scripted_agent import ScriptedAgent, Stream
 
 __all__ = ["BusyAgent", "DistantAgent"]
 

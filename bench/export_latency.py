@@ -17,7 +17,7 @@ from bench.clients.measure import apart, in_a_row, nothing, percentiles
 from bench.restart import Embedded
 from puremux.exporter import Exporter
 from tests.interop.harness.process import ROOT
-from tests.loopback.test_exporter import span
+from tests.shared.span_data import span
 
 HEAD = """\
 | agent | in a row: p50 | p99 | p99.9 | apart: p50 | p99 | p99.9 | measuring, in a row | apart | stop() took |

@@ -26,7 +26,7 @@ from bench.agents import BusyAgent, DistantAgent
 from tests.interop.harness.collector import Collector
 from tests.interop.harness.exporters import Exporting, go_exporter, python_exporter
 from tests.interop.harness.process import ROOT, Process, free_port, is_listening
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 __all__ = ["AGENTS", "SYSTEMS", "VARIANTS", "Outcome", "experiment"]
 

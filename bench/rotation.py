@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.interop.harness.collector import Collector
 from tests.interop.harness.process import ROOT
-from tests.loopback.test_exporter import spans
+from tests.shared.span_data import spans
 
 PERIODS = (0.25, 1.0, 2.0, 5.0, 10.0)
 SECONDS = 12.0

@@ -20,7 +20,7 @@ from typing import Any
 from puremux import Exporter
 from puremux.agent import Agent, AgentLimits
 from tests.interop.harness.prometheus import Prometheus, check_page
-from tests.unit.agent_messages import Type, distribution, metric, metrics_request, node, resource, summary
+from tests.shared.agent_messages import Type, distribution, metric, metrics_request, node, resource, summary
 
 SEED = 11
 STALE_AFTER = 3.0

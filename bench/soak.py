@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.restart import Embedded
 from puremux.exporter import Exporter
-from tests.loopback.test_exporter import span
+from tests.shared.span_data import span
 
 EVERY = 5.0
 SEED = 5

@@ -23,7 +23,7 @@ from bench.crowd import HISTOGRAMS, VIEWS, Crowd, descriptors_needed
 from tests.interop.harness.collector import Collector
 from tests.interop.harness.process import ROOT, Process, free_port, is_listening
 from tests.interop.harness.prometheus import Prometheus
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 CONNECTING = 600.0  # seconds that all of them may take
 SCRAPING = 120.0  # seconds that a scrape may take, and between two of them

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-from tests.no_extensions import forbid, is_compiled
+from tests.shared.no_extensions import forbid, is_compiled
 
 
 def main() -> None:

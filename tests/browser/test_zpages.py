@@ -14,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 from puremux import Exporter, zpages
 from puremux.agent import Agent
 from puremux.proto import metrics_service_pb2
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 from .chromium import Chromium
 

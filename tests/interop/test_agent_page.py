@@ -12,7 +12,7 @@ import pytest
 from puremux.agent import Agent
 from puremux.agent.prometheus import serve_page
 from puremux.exporter import Exporter
-from tests.unit.agent_messages import Type, distribution, metric, metrics_request, node, resource, series, summary
+from tests.shared.agent_messages import Type, distribution, metric, metrics_request, node, resource, series, summary
 
 from .harness.collector import Collector
 from .harness.prometheus import check_page, read_page

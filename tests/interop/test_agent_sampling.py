@@ -16,7 +16,7 @@ from opencensus.trace.tracer import Tracer
 from puremux import Exporter
 from puremux.agent import Agent
 from puremux.agent.views import SpansReceived
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 from .harness.exporters import Exporting
 

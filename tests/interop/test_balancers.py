@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from puremux.exporter import Exporter
-from tests.loopback.test_exporter import spans
-from tests.waiting import eventually
+from tests.shared.span_data import spans
+from tests.shared.waiting import eventually
 
 from .harness.balancers import BALANCERS, balancer
 from .harness.collector import Collector

@@ -10,8 +10,8 @@ from pathlib import Path
 from time import strptime
 from typing import Any
 
-from tests.programs import LIMIT, PUREMUX, Running
-from tests.waiting import eventually
+from tests.shared.programs import LIMIT, PUREMUX, Running
+from tests.shared.waiting import eventually
 
 from .harness.collector import Collector
 from .harness.process import free_port

@@ -10,8 +10,8 @@ import pytest
 
 from puremux import Exporter
 from puremux.agent import Agent
-from tests.unit.agent_messages import node, resource, span, spans_request
-from tests.waiting import eventually
+from tests.shared.agent_messages import node, resource, span, spans_request
+from tests.shared.waiting import eventually
 
 from .harness.collector import Collector
 from .harness.exporters import Exporting

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 from .harness.collector import Collector
 from .harness.exporters import Exporting

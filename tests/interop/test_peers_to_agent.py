@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from puremux.agent import Agent
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 from .harness.exporters import Exporting
 from .harness.prometheus import Prometheus

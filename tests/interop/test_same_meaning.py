@@ -22,8 +22,8 @@ from puremux.exporter.metrics import MetricEncoder
 from puremux.exporter.spans import SpanEncoder
 from puremux.proto import metrics_pb2, trace_pb2
 from puremux.proto.trace_service_pb2 import ExportTraceServiceRequest
-from tests.loopback.scripted_agent import METRICS_EXPORT, ScriptedAgent
-from tests.waiting import eventually
+from tests.shared.scripted_agent import METRICS_EXPORT, ScriptedAgent
+from tests.shared.waiting import eventually
 
 from .harness.exporters import Exporting
 from .harness.process import ROOT, built

@@ -12,8 +12,8 @@ from puremux.wire import Decoder
 from puremux.wire.parts import Layer
 from puremux.wire.records import CLIENT, SERVER, Connection, Frame, HeaderBlock, Message, Piece, Record, leaves
 from puremux.wire.sources import Recording
-from tests.programs import PUREMUX, Running
-from tests.waiting import eventually
+from tests.shared.programs import PUREMUX, Running
+from tests.shared.waiting import eventually
 
 from .harness import shark
 from .harness.collector import Collector

@@ -11,6 +11,11 @@ from typing import Any, Callable
 
 import pytest
 
+from puremux.channel import Channel
+from tests.loopback.channels import Time
+from tests.loopback.grpc_server import GrpcServer
+from tests.shared.scripted_agent import NewAgent, ScriptedAgent
+
 LIMIT = 10.0
 """Seconds after which a loopback test that hangs fails; none needs as many tenths."""
 
@@ -153,3 +158,129 @@ class FakeClock:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture
+def new_agent() -> Iterator[NewAgent]:
+    """``new_agent(address=..., **limits)`` starts an agent; it ends with the test."""
+    agents: list[ScriptedAgent] = []
+
+    def start(**options: Any) -> ScriptedAgent:
+        agents.append(ScriptedAgent(**options))
+        return agents[-1]
+
+    yield start
+    for agent in agents:
+        agent.stop()
+
+
+@pytest.fixture
+def agent(new_agent: NewAgent) -> ScriptedAgent:
+    """An agent that confirms what it is sent, or does as the test tells it."""
+    return new_agent()
+
+
+# Channels and their server
+
+
+@pytest.fixture
+def server() -> Iterator[GrpcServer]:
+    """A gRPC server with the methods that tests call."""
+    with GrpcServer() as server:
+        yield server
+
+
+@pytest.fixture
+def channel(server: GrpcServer) -> Iterator[Channel]:
+    """A channel to it."""
+    with Channel(server.target) as channel:
+        yield channel
+
+
+@pytest.fixture
+def stopped() -> Iterator[Time]:
+    """A clock that stands still, and its driver."""
+    stopped = Time()
+    yield stopped
+    stopped.driver.close()
+
+
+# TLS
+
+
+@pytest.fixture
+def ends() -> Any:
+    """Two connected sockets, the client's (non-blocking) and the server's (with a time-out)."""
+    client, server = socket.socketpair()
+    client.setblocking(False)
+    server.settimeout(10)
+    with client, server:
+        yield client, server
+
+
+class InBackground:
+    """Runs a function that returns a socket on a thread; ``result()`` returns or raises what it did."""
+
+    def __init__(self, function: Callable[..., ssl.SSLSocket], *args: Any) -> None:
+        self._returned: ssl.SSLSocket | None = None
+        self._raised: Exception | None = None
+        self._thread = threading.Thread(target=self._run, args=(function, args), daemon=True)
+        self._thread.start()
+
+    def _run(self, function: Callable[..., ssl.SSLSocket], args: Any) -> None:
+        try:
+            self._returned = function(*args)
+        except Exception as error:
+            self._raised = error
+
+    def result(self) -> Any:
+        self._thread.join(10)
+        if self._raised:
+            raise self._raised
+        return self._returned
+
+    def close(self) -> None:
+        self._thread.join(10)
+        if self._returned:
+            self._returned.close()
+
+
+@pytest.fixture
+def in_background() -> Any:
+    """Starts ``InBackground``; what it returns is closed with the test."""
+    started: list[InBackground] = []
+
+    def start(*args: Any) -> InBackground:
+        started.append(InBackground(*args))
+        return started[-1]
+
+    yield start
+    for background in started:
+        background.close()
+
+
+@pytest.fixture
+def serve_tls(in_background: Any) -> Any:
+    """A server that others wrote, the standard library's; it shakes hands and blocks."""
+
+    def shake_hands(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        tls = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        try:
+            tls.do_handshake()
+        except OSError:
+            tls.close()
+            raise
+        return tls
+
+    return lambda *args: in_background(shake_hands, *args)
+
+
+@pytest.fixture
+def connect_tls(in_background: Any) -> Any:
+    """A client that others wrote."""
+
+    def shake_hands(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        sock.settimeout(10)
+        return context.wrap_socket(sock, server_hostname="localhost")
+
+    return lambda *args: in_background(shake_hands, *args)

@@ -16,10 +16,10 @@ import pytest
 from puremux import Exporter
 from puremux.proto import trace_config_pb2, trace_service_pb2
 from tests.hostile import wire
-from tests.unit.agent_messages import node, span, spans_request
+from tests.shared.agent_messages import node, span, spans_request
+from tests.shared.programs import LIMIT, PUREMUX, Running
+from tests.shared.waiting import eventually
 
-from ..programs import LIMIT, PUREMUX, Running
-from ..waiting import eventually
 from .raw_client import RawClient
 
 ADDRESS = r"127\.0\.0\.1:\d+"

@@ -13,11 +13,11 @@ from puremux.agent import Agent
 from puremux.agent.agent import leads_back
 from puremux.exporter.streams import Pace
 from puremux.proto import metrics_service_pb2, trace_service_pb2
-from tests.unit.agent_messages import metric, metrics_request, node, resource, span, spans_request
-from tests.waiting import eventually
+from tests.shared.agent_messages import metric, metrics_request, node, resource, span, spans_request
+from tests.shared.scripted_agent import ScriptedAgent
+from tests.shared.waiting import eventually
 
 from .raw_client import LIMIT
-from .scripted_agent import ScriptedAgent
 
 
 def export(address: str, *requests: Any) -> None:

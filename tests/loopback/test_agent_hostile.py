@@ -16,9 +16,9 @@ import pytest
 from puremux import Exporter
 from puremux.proto import metrics_service_pb2, trace_service_pb2
 from tests.hostile import wire
-from tests.unit.agent_messages import metric, metrics_request, node, span, spans_request
+from tests.shared.agent_messages import metric, metrics_request, node, span, spans_request
+from tests.shared.programs import LIMIT, PUREMUX, Running
 
-from ..programs import LIMIT, PUREMUX, Running
 from .raw_client import RawClient, request
 
 logger = logging.getLogger(__name__)

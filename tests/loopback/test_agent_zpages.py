@@ -15,9 +15,10 @@ import pytest
 from puremux import Exporter
 from puremux.agent import Agent
 from puremux.proto import metrics_service_pb2
-from tests.loopback.test_exporter import QUICK, spans
-from tests.programs import PUREMUX, Running
-from tests.waiting import eventually
+from tests.loopback.exporters import QUICK
+from tests.shared.programs import PUREMUX, Running
+from tests.shared.span_data import spans
+from tests.shared.waiting import eventually
 
 LIMIT = 10.0
 A_TRACE = SimpleNamespace(trace_id="0" * 31 + "1", trace_options=SimpleNamespace(get_enabled=lambda: False))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,18 +18,6 @@ from .channels import LIMIT, within
 from .grpc_server import GrpcServer, ServedCall
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def server() -> Iterator[GrpcServer]:
-    with GrpcServer() as server:
-        yield server
-
-
-@pytest.fixture
-def channel(server: GrpcServer) -> Iterator[Channel]:
-    with Channel(server.target) as channel:
-        yield channel
 
 
 def stall(call: ServedCall) -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,12 +28,6 @@ from .channels import LIMIT, within
 from .grpc_server import GrpcServer
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def server() -> Iterator[GrpcServer]:
-    with GrpcServer() as server:
-        yield server
 
 
 def run(program: str, *, modules: str = "") -> subprocess.CompletedProcess[str]:

@@ -14,9 +14,8 @@ import pytest
 
 from puremux import Exporter
 from puremux.proto import trace_pb2, trace_service_pb2
-
-from ..programs import LIMIT, PUREMUX, Running
-from ..waiting import eventually
+from tests.shared.programs import LIMIT, PUREMUX, Running
+from tests.shared.waiting import eventually
 
 ADDRESS = r"127\.0\.0\.1:\d+"
 SPAN = trace_pb2.Span(

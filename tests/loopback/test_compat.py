@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,16 +16,9 @@ from opencensus.trace.tracer import Tracer
 
 from puremux.exporter.compat import ExportRpcHandler, StatsExporter, TraceExporter, new_stats_exporter
 from puremux.proto import metrics_service_pb2, trace_config_pb2
-from tests.loopback.scripted_agent import METRICS_EXPORT, ScriptedAgent
-from tests.loopback.test_exporter import spans
-from tests.waiting import eventually
-
-
-@pytest.fixture
-def agent() -> Iterator[ScriptedAgent]:
-    agent = ScriptedAgent()
-    yield agent
-    agent.stop()
+from tests.shared.scripted_agent import METRICS_EXPORT, ScriptedAgent
+from tests.shared.span_data import spans
+from tests.shared.waiting import eventually
 
 
 class Noting:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from puremux.exporter import Exporter, Pace
-from tests.loopback.scripted_agent import ScriptedAgent
-from tests.loopback.test_exporter import exporter_to, spans
-from tests.waiting import eventually
+from tests.loopback.exporters import exporter_to
+from tests.shared.scripted_agent import ScriptedAgent
+from tests.shared.span_data import spans
+from tests.shared.waiting import eventually
 
 SLOW = Pace(rotate_after=60.0)
 

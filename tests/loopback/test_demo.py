@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ..programs import LIMIT, PUREMUX, Running
-from ..waiting import eventually
+from tests.shared.programs import LIMIT, PUREMUX, Running
+from tests.shared.waiting import eventually
 
 VIEWS = ["opdemo/latency", "opdemo/process_counts", "opdemo/line_lengths", "opdemo/line_counts"]
 RECONNECTION_PERIOD = 1.0  # seconds; the demo's, unless it runs in real time
@@ -101,7 +101,7 @@ def test_a_signal_ends_it_with_the_summary(how: str) -> None:
 
 
 def test_nothing_compiled_and_no_grpcio_is_needed() -> None:
-    command = [sys.executable, "-m", "tests.no_extensions", "demo", "--duration", "2"]
+    command = [sys.executable, "-m", "tests.shared.no_extensions", "demo", "--duration", "2"]
     with Running(command) as demo:
         assert demo.finish(2 * LIMIT) == 0, demo.output
         assert_complete(demo, figures=3)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ..programs import LIMIT, PUREMUX, ROOT, Running
+from tests.shared.programs import LIMIT, PUREMUX, ROOT, Running
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 

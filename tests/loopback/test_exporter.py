@@ -5,62 +5,17 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from puremux.exporter import Exporter, Pace
+from puremux.exporter import Pace
 from puremux.proto import metrics_service_pb2, trace_config_pb2, trace_service_pb2
 from puremux.status import StatusCode
-from tests.loopback.scripted_agent import METRICS_EXPORT, ScriptedAgent, Stream
-from tests.waiting import eventually
-
-QUICK = Pace(rotate_after=0.2, confirm_within=0.5, probe_after=0.1, probe_within=0.3)
-
-
-def span(name: str = "Foo") -> Any:
-    """What an application hands over, as little of it as a span can be."""
-    return SimpleNamespace(
-        name=name,
-        context=SimpleNamespace(trace_id="0af7651916cd43dd8448eb211c80319c", tracestate=None),
-        span_id="b7ad6b7169203331",
-        parent_span_id=None,
-        attributes={},
-        start_time="2026-11-23T12:00:00.000001Z",
-        end_time="2026-11-23T12:00:01.000002Z",
-        child_span_count=0,
-        stack_trace=None,
-        annotations=[],
-        message_events=[],
-        links=[],
-        status=None,
-        same_process_as_parent_span=True,
-        span_kind=0,
-    )
-
-
-def spans(count: int, prefix: str = "span") -> list[Any]:
-    return [span(f"{prefix}{number}") for number in range(count)]
-
-
-def exporter_to(agent: ScriptedAgent, **options: Any) -> Exporter:
-    options = {"bundle_delay": 0.02, "reconnection_period": 0.1, "pace": QUICK, **options}
-    return Exporter(agent.address, **options)
-
-
-@pytest.fixture
-def agent() -> Iterator[ScriptedAgent]:
-    agent = ScriptedAgent()
-    yield agent
-    agent.stop()
-
-
-def total(stats: dict[str, Any]) -> int:
-    return (
-        stats["confirmed"] + sum(stats["dropped"].values()) + stats["queue"] + stats["waiting"] + stats["unconfirmed"]
-    )
+from tests.loopback.exporters import exporter_to, total
+from tests.shared.scripted_agent import METRICS_EXPORT, ScriptedAgent, Stream
+from tests.shared.span_data import span, spans
+from tests.shared.waiting import eventually
 
 
 def test_flush_means_that_the_agent_has_it(agent: ScriptedAgent) -> None:

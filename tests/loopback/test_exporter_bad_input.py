@@ -23,8 +23,10 @@ from puremux.errors import AddressError
 from puremux.exporter import Exporter
 from puremux.exporter.streams import Pace
 from puremux.transport.tls import server_context
-from tests.loopback.test_exporter import span, spans
-from tests.waiting import eventually
+from tests.loopback.exporters import exporter_to
+from tests.shared.scripted_agent import ScriptedAgent
+from tests.shared.span_data import span, spans
+from tests.shared.waiting import eventually
 
 IMPATIENT = {"bundle_delay": 0.02, "reconnection_period": 0.05, "connect_timeout": 2.0}
 
@@ -266,3 +268,32 @@ def test_a_timeout_that_is_no_number_is_refused_and_nothing_is_stopped(timeout: 
 def test_a_pace_is_checked_when_it_is_made(name: str, value: Any) -> None:
     with pytest.raises((TypeError, ValueError), match=f"Pace: {name} takes a number of"):
         Pace(**{name: value})
+
+
+def test_what_raises_in_odd_ways_harms_nobody(agent: ScriptedAgent, caplog: pytest.LogCaptureFixture) -> None:
+
+    class Unspeakable(Exception):
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+        __str__ = __repr__
+
+    class Hostile:
+        def __init__(self, error: BaseException) -> None:
+            self._error = error
+
+        def __getattr__(self, name: str) -> Any:
+            raise self._error
+
+    def broken() -> Iterator[Any]:
+        yield span("before")
+        raise Unspeakable
+
+    with exporter_to(agent) as exporter:
+        exporter.export([Hostile(Unspeakable()), Hostile(SystemExit(1)), Hostile(RecursionError()), span("good")])
+        exporter.export(broken())
+        exporter.export_metrics(broken())
+        assert exporter.flush(10)
+        stats = exporter.stats()
+    assert sorted(agent.span_names()) == ["before", "good"]
+    assert (stats["dropped"], stats["queue"]) == ({"cannot be encoded": 3}, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,16 +15,10 @@ from puremux.agent import Agent
 from puremux.exporter import Exporter, SpanLimits
 from puremux.subchannel import Keepalive
 from puremux.transport.tls import server_context
-from tests.loopback.scripted_agent import ScriptedAgent
-from tests.loopback.test_exporter import exporter_to, span, spans
-from tests.waiting import eventually
-
-
-@pytest.fixture
-def agent() -> Iterator[ScriptedAgent]:
-    agent = ScriptedAgent()
-    yield agent
-    agent.stop()
+from tests.loopback.exporters import exporter_to
+from tests.shared.scripted_agent import ScriptedAgent
+from tests.shared.span_data import span, spans
+from tests.shared.waiting import eventually
 
 
 def test_an_agent_that_is_away_is_tried_each_period(agent: ScriptedAgent) -> None:

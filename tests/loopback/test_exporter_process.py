@@ -9,26 +9,18 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.loopback.scripted_agent import ScriptedAgent
+from tests.shared.scripted_agent import ScriptedAgent
 
 PRELUDE = """
 import os, signal, sys, threading, time
 from puremux.exporter import Exporter
-from tests.loopback.test_exporter import QUICK, span, spans
+from tests.loopback.exporters import QUICK
+from tests.shared.span_data import span, spans
 """
-
-
-@pytest.fixture
-def agent() -> Iterator[ScriptedAgent]:
-    agent = ScriptedAgent()
-    yield agent
-    agent.stop()
 
 
 def run(program: str, agent: ScriptedAgent, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -37,24 +29,6 @@ def run(program: str, agent: ScriptedAgent, **environment: str) -> subprocess.Co
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, env=environ, check=False
     )
-
-
-def spans_by_pid(agent: ScriptedAgent) -> dict[int, list[str]]:
-    """Names of the spans that each Node sent."""
-    found: dict[int, list[str]] = {}
-    with agent.server.driver.lock:
-        streams = [list(stream.messages) for stream in agent.streams]
-    for messages in streams:
-        requests: Any = [_parsed(payload) for payload in messages]
-        names = [item.name.value for request in requests for item in request.spans]
-        found.setdefault(requests[0].node.identifier.pid, []).extend(names)
-    return found
-
-
-def _parsed(payload: bytes) -> Any:
-    from puremux.proto import trace_service_pb2
-
-    return trace_service_pb2.ExportTraceServiceRequest.FromString(payload)
 
 
 def test_what_was_handed_over_leaves_at_the_end_of_the_program(agent: ScriptedAgent) -> None:
@@ -174,7 +148,7 @@ def test_spans_end_at_their_own_process_after_a_fork(agent: ScriptedAgent) -> No
         agent,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    by_pid = spans_by_pid(agent)
+    by_pid = agent.spans_by_pid()
     names = sorted(sorted(each) for each in by_pid.values())
     assert names == sorted(
         sorted(group)
@@ -232,7 +206,7 @@ def test_multiprocessing_workers_deliver(agent: ScriptedAgent) -> None:
 def test_a_worker_of_multiprocessing_delivers_at_its_end(agent: ScriptedAgent, tmp_path: Path, method: str) -> None:
     (tmp_path / "work.py").write_text("""
 from puremux.exporter import Exporter
-from tests.loopback.test_exporter import spans
+from tests.shared.span_data import spans
 exporter = None
 def work(address, number):
     global exporter

@@ -10,21 +10,19 @@ import sys
 import textwrap
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.loopback.scripted_agent import ScriptedAgent
-from tests.loopback.test_exporter_process import spans_by_pid
-from tests.waiting import eventually
+from tests.shared.scripted_agent import ScriptedAgent
+from tests.shared.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
 APPLICATION = """
 import itertools, os
 from puremux.exporter import Exporter
-from tests.loopback.test_exporter import spans
+from tests.shared.span_data import spans
 
 exporter = Exporter(os.environ["AGENT"], bundle_delay=0.05)
 exporter.export(spans(1, f"master {os.getpid()} "))
@@ -35,13 +33,6 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(os.getpid()).encode()]
 """
-
-
-@pytest.fixture
-def agent() -> Iterator[ScriptedAgent]:
-    agent = ScriptedAgent()
-    yield agent
-    agent.stop()
 
 
 @pytest.mark.parametrize("worker", ["sync", "gevent"])
@@ -64,7 +55,7 @@ def test_each_worker_sends_its_own_spans_once(agent: ScriptedAgent, tmp_path: Pa
     eventually(lambda: len(agent.span_names()) >= answered + 1, 10)
     names = agent.span_names()
     assert len(names) == len(set(names)) == answered + 1
-    by_pid = spans_by_pid(agent)
+    by_pid = agent.spans_by_pid()
     assert len(by_pid) >= 2
     for pid, sent in by_pid.items():
         assert all(name.split()[1] == str(pid) for name in sent), (pid, sent)
@@ -92,7 +83,7 @@ def test_a_program_patched_by_gevent_exports_flushes_and_stops(agent: ScriptedAg
     monkey.patch_all()
     import os, gevent
     from puremux.exporter import Exporter
-    from tests.loopback.test_exporter import spans
+    from tests.shared.span_data import spans
     exporter = Exporter(os.environ["AGENT"])
     gevent.joinall([gevent.spawn(exporter.export, spans(10, f"g{n} ")) for n in range(10)])
     print(exporter.flush(10), exporter.stop(10), exporter.stats()["confirmed"])

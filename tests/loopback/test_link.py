@@ -22,7 +22,7 @@ from puremux.transport.driver import Driver
 from puremux.transport.link import Link
 from puremux.transport.stream import byte_stream
 from puremux.transport.tap import BytesPassed
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 from .channels import LIMIT, within
 from .grpc_server import GrpcServer

@@ -22,8 +22,8 @@ from puremux.agent.intake import MetricsIntake
 from puremux.agent.prometheus import serve_page
 from puremux.agent.store import Store
 from puremux.page import Page, serve_wsgi
-from tests.unit.agent_messages import metric, metrics_request, node
-from tests.waiting import eventually
+from tests.shared.agent_messages import metric, metrics_request, node
+from tests.shared.waiting import eventually
 
 
 def fetch(page: Page, path: str = "/metrics", **headers: str) -> tuple[int, dict[str, str], bytes]:

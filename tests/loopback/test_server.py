@@ -19,7 +19,7 @@ from puremux.server import server as server_module
 from puremux.status import StatusCode
 from puremux.transport.driver import Driver
 from tests.hostile import wire
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 from .raw_client import LIMIT, RawClient, request
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,12 +11,6 @@ from puremux.transport.tap import BytesPassed
 
 from .channels import LIMIT
 from .grpc_server import GrpcServer
-
-
-@pytest.fixture
-def server() -> Iterator[GrpcServer]:
-    with GrpcServer() as server:
-        yield server
 
 
 def test_a_tap_sees_whole_connections(server: GrpcServer) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,13 @@ from puremux.wire import Decoder, Recorder
 from puremux.wire.parts import Layer
 from puremux.wire.records import Message, leaves
 from puremux.wire.sources import Recording
+from tests.shared.programs import LIMIT, PUREMUX, Running
 
-from ..programs import LIMIT, PUREMUX, Running
 from .grpc_server import GrpcServer
 
 SPAN = trace_pb2.Span(
     trace_id=bytes(range(16)), span_id=bytes(range(8)), name=trace_pb2.TruncatableString(value="Foo"), kind=2
 )
-
-
-@pytest.fixture
-def server() -> Iterator[GrpcServer]:
-    with GrpcServer() as server:
-        yield server
 
 
 def wire(*options: Any) -> Running:

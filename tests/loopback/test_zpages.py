@@ -18,9 +18,10 @@ from opencensus.trace.tracer import Tracer
 from puremux import zpages
 from puremux.exporter import Exporter
 from puremux.zpages import Bounds, Served
-from tests.loopback.scripted_agent import ScriptedAgent
-from tests.loopback.test_exporter import exporter_to, spans
-from tests.waiting import eventually
+from tests.loopback.exporters import exporter_to
+from tests.shared.scripted_agent import ScriptedAgent
+from tests.shared.span_data import spans
+from tests.shared.waiting import eventually
 
 LIMIT = 10.0
 
@@ -28,13 +29,6 @@ LIMIT = 10.0
 def fetch(url: str) -> str:
     with urllib.request.urlopen(url, timeout=LIMIT) as answer:
         return str(answer.read().decode())
-
-
-@pytest.fixture
-def agent() -> Iterator[ScriptedAgent]:
-    agent = ScriptedAgent()
-    yield agent
-    agent.stop()
 
 
 @pytest.fixture

@@ -17,18 +17,24 @@ from hyperframe.frame import (
 )
 
 from puremux.protocol.connection import Connection
-from puremux.protocol.events import Event
+from puremux.protocol.events import CallEnded, ConnectionEnded, Event
+from puremux.protocol.guard import Limits
 from puremux.protocol.metadata import HeaderList, request_headers
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 REQUEST = request_headers("/p.S/M", authority="h:1", scheme="http", accept_encoding="")
 OK = [(b":status", b"200"), (b"content-type", b"application/grpc")]
 STATUS_OK = [(b"grpc-status", b"0")]
+HI = b"\0\0\0\0\2hi"
+"""A message with its prefix."""
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM = ACK = 0x1
 END_HEADERS = 0x4
 PADDED = 0x8
+
+STRICT = Limits(idle_frames=100, idle_frames_per_second=0)
+MIB = 1024 * 1024
 
 
 def raw(kind: int, stream_id: int = 0, body: bytes = b"", flags: int = 0) -> bytes:
@@ -171,3 +177,25 @@ def data(stream_id: int, payload: bytes, *, end: bool = False) -> Frame:
 def message(payload: bytes, flags: int = 0) -> bytes:
     """A message with its prefix."""
     return struct.pack(">BI", flags, len(payload)) + payload
+
+
+def joined(**options: object) -> Joined:
+    """Two ends that have greeted each other."""
+    pair = Joined(**options)  # type: ignore[arg-type]
+    pair.exchange()
+    return pair
+
+
+def of_kind(events: list[Event], *kinds: type) -> list[Event]:
+    return [event for event in events if isinstance(event, kinds)]
+
+
+def end_of(events: list[Event], stream_id: int = 1) -> CallEnded:
+    (event,) = [each for each in events if isinstance(each, CallEnded) and each.stream_id == stream_id]
+    return event
+
+
+def connection_end(events: list[Event]) -> ConnectionEnded:
+    assert isinstance(events[-1], ConnectionEnded)
+    (event,) = of_kind(events, ConnectionEnded)
+    return event  # type: ignore[return-value]

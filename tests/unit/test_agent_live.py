@@ -13,8 +13,7 @@ from puremux.agent.live import Glance, PlainScreen, RichScreen, drawing, screen_
 from puremux.agent.refusal import Reason
 from puremux.agent.store import Store
 from puremux.agent.views import AgentView, ForwardView, ServerView
-
-from .agent_messages import metric, metrics_request, node, span, spans_request
+from tests.shared.agent_messages import metric, metrics_request, node, span, spans_request
 
 COUNTS = {"waiting": 2, "unconfirmed": 3, "confirmed": 1_234, "dropped": {"refused by the agent": 4}}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from puremux.agent.naming import exposition, label_name
 from puremux.agent.series import Descriptor
-from tests.unit.agent_messages import Type, descriptor
+from tests.shared.agent_messages import Type, descriptor
 
 GAUGE, COUNTER, HISTOGRAM = Type.GAUGE_DOUBLE, Type.CUMULATIVE_INT64, Type.CUMULATIVE_DISTRIBUTION
 

@@ -23,7 +23,7 @@ from puremux.agent.spanlog import SpanLog
 from puremux.agent.views import SpansReceived
 from puremux.proto.trace_pb2 import AttributeValue, Module, Span, StackTrace, Status, TruncatableString
 from puremux.proto.well_known_pb2 import BoolValue, Timestamp, UInt32Value
-from tests.unit.agent_messages import node, resource, span, spans_request
+from tests.shared.agent_messages import node, resource, span, spans_request
 
 Event = Span.TimeEvent
 

@@ -14,7 +14,7 @@ from puremux.agent.times import iso_time
 from puremux.agent.values import Distribution, Exemplar, MalformedPoint, Summary, read_value
 from puremux.proto import metrics_pb2
 from puremux.proto.well_known_pb2 import Timestamp
-from tests.unit.agent_messages import Type, distribution, point, summary
+from tests.shared.agent_messages import Type, distribution, point, summary
 
 LIMITS = AgentLimits(max_buckets=5)
 

@@ -13,8 +13,7 @@ import pytest
 import puremux
 from puremux import cli
 from puremux.errors import ConnectError
-
-from .. import programs
+from tests.shared import programs
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from puremux.call import Call
 from puremux.protocol.connection import Connection
 from puremux.protocol.guard import Limits
 from puremux.protocol.stream import RECEIVING, SENDING
-
-from ..programs import ROOT
+from tests.shared.programs import ROOT
 
 EXTENSIONS = ROOT / "docs" / "extensions"
 
@@ -134,8 +133,7 @@ def test_the_agents_page_has_every_option_and_every_figure() -> None:
     from puremux.agent.own import own_metrics
     from puremux.agent.store import Store
     from puremux.agent.views import AgentView, ForwardView, ServerView
-
-    from .agent_messages import metric, metrics_request, node
+    from tests.shared.agent_messages import metric, metrics_request, node
 
     page = (ROOT / "docs" / "reference" / "agent.md").read_text(encoding="utf-8")
     parser = argparse.ArgumentParser(add_help=False)

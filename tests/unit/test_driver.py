@@ -18,7 +18,7 @@ import pytest
 from puremux.transport.driver import Driver, _after_fork_in_parent, _before_fork, _held_for_fork
 from puremux.transport.loop import Loop
 from puremux.transport.wait import Step, Wait
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 LIMIT = 10.0
 

@@ -15,14 +15,21 @@ import pytest
 import puremux
 
 PACKAGE = Path(puremux.__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
 GENERATED = PACKAGE / "proto"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 WRITTEN = [path for path in SOURCES if path.parent != GENERATED]
+TESTS, BENCH = (sorted((ROOT / name).rglob("*.py")) for name in ("tests", "bench"))
 
 
 def in_package(path: Path) -> str:
     """A test's id: where the module lies."""
     return path.relative_to(PACKAGE).as_posix()
+
+
+def in_checkout(path: Path) -> str:
+    """The same for what is no part of the package."""
+    return path.relative_to(ROOT).as_posix()
 
 
 def run(program: str, **environment: str) -> str:
@@ -144,6 +151,28 @@ def imported(path: Path) -> set[str]:
     return plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
 
 
+# Who of the tests and benchmarks may import whom.
+
+
+@pytest.mark.parametrize("path", BENCH, ids=in_checkout)
+def test_a_benchmark_needs_no_test(path: Path) -> None:
+    allowed = ("tests.shared.", "tests.interop.harness.", "tests.interop.grpc_peers")
+    seen = {name for name in imported(path) if name.split(".")[0] == "tests"}
+    assert not {name for name in seen if not name.startswith(allowed)}
+
+
+@pytest.mark.parametrize("path", [*TESTS, *BENCH], ids=in_checkout)
+def test_a_test_is_imported_by_nobody(path: Path) -> None:
+    """Nor by the programs that tests run, which would then load pytest."""
+    imports = re.findall(r"^\s*(?:from|import) .*", path.read_text(), re.MULTILINE)
+    assert not [each for each in imports if re.search(r"(?:\.|from )test_\w+ import|import .*\btest_", each)]
+
+
+def test_what_is_shared_needs_no_directory_of_tests() -> None:
+    seen = {name for path in (ROOT / "tests" / "shared").glob("*.py") for name in imported(path)}
+    assert not {name for name in seen if name.startswith("tests.") and not name.startswith("tests.shared.")}
+
+
 # How the source is laid out.
 
 
@@ -156,7 +185,7 @@ def test_a_module_says_which_floor_it_is_on(path: Path) -> None:
         assert re.search(r"^Floor [1-5], ", docstring, re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", WRITTEN, ids=in_package)
+@pytest.mark.parametrize("path", [*WRITTEN, *TESTS, *BENCH], ids=in_checkout)
 def test_a_file_and_its_classes_have_a_size_that_one_can_read(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= 500

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trustme
 
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 from . import install
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable, TypeVar
 
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 __all__ = ["ROOT", "Missing", "Process", "built", "free_port", "is_listening", "program"]
 

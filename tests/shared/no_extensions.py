@@ -1,6 +1,6 @@
 """A Python as bare as puremux promises to do with: nothing compiled outside the standard library, and no grpcio.
 
-Runs a command line of puremux under that rule: ``python -m tests.no_extensions demo --duration 2``.
+Runs a command line of puremux under that rule: ``python -m tests.shared.no_extensions demo --duration 2``.
 """
 
 from __future__ import annotations

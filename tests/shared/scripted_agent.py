@@ -7,7 +7,7 @@ from typing import Any, Callable
 from puremux.proto import metrics_service_pb2, trace_service_pb2
 from puremux.server import Responder, Server, ServerLimits
 from puremux.status import StatusCode
-from tests.waiting import eventually
+from tests.shared.waiting import eventually
 
 TRACE_EXPORT = trace_service_pb2.TRACE_SERVICE_EXPORT_PATH
 TRACE_CONFIG = trace_service_pb2.TRACE_SERVICE_CONFIG_PATH
@@ -82,6 +82,17 @@ class ScriptedAgent:
         """The names of all spans that came, doubles included."""
         return [span.name.value for request in self.requests() for span in request.spans]
 
+    def spans_by_pid(self) -> dict[int, list[str]]:
+        """Names of the spans that each Node sent."""
+        found: dict[int, list[str]] = {}
+        with self.server.driver.lock:
+            streams = [list(stream.messages) for stream in self.streams]
+        for messages in streams:
+            requests = [trace_service_pb2.ExportTraceServiceRequest.FromString(payload) for payload in messages]
+            names = [span.name.value for request in requests for span in request.spans]
+            found.setdefault(requests[0].node.identifier.pid, []).extend(names)
+        return found
+
     def wait_for_spans(self, count: int, timeout: float = 10.0) -> list[str]:
         """The names of the spans, once there are so many different ones."""
         eventually(lambda: len(set(self.span_names())) >= count, timeout)
@@ -97,3 +108,7 @@ class ScriptedAgent:
         self.configs.append(stream)
         self.on_config(stream)
         return stream
+
+
+NewAgent = Callable[..., ScriptedAgent]
+"""Starts an agent that ends with the test: the fixture ``new_agent``."""

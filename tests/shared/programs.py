@@ -15,7 +15,7 @@ from types import TracebackType
 
 __all__ = ["LIMIT", "PUREMUX", "ROOT", "Running"]
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PUREMUX = (sys.executable, "-m", "puremux.cli")
 
 LIMIT = 20.0

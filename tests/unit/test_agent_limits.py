@@ -1,0 +1,149 @@
+"""The agent's limits: what fits is taken, the rest is told, and room comes back."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+from puremux.agent.intake import MetricsIntake, TraceIntake
+from puremux.agent.limits import AgentLimits
+from puremux.agent.refusal import IntakeError, LimitReached, ListenerFailed, ProtocolViolation, Reason
+from puremux.agent.store import Store
+from puremux.status import StatusCode
+from tests.shared.agent_messages import (
+    Type,
+    distribution,
+    metric,
+    metrics_request,
+    node,
+    point,
+    resource,
+    series,
+    span,
+    spans_request,
+)
+from tests.unit.agent_stores import Clock, held, make_store
+
+
+def fill(store: Store, count: int, pid: int = 7) -> None:
+    """A client sends so many time series of one metric."""
+    message = metric(labels={"k": ""})
+    del message.timeseries[:]
+    message.timeseries.extend(series([str(each)], point(each)) for each in range(count))
+    MetricsIntake(store).receive(metrics_request(message, node=node(pid=pid)))
+
+
+@pytest.mark.parametrize(
+    "limits, reason, sentence",
+    [
+        pytest.param(
+            {"max_series_per_client": 3},
+            Reason.TOO_MANY_SERIES_OF_CLIENT,
+            "takes 3 time series of a client",
+            id="client's",
+        ),
+        pytest.param({"max_series": 3}, Reason.TOO_MANY_SERIES, "holds 3 time series, and takes no more", id="series"),
+        pytest.param(
+            {"max_bytes_held": 4_000}, Reason.OUT_OF_MEMORY, "as much of metrics as it may, 4000", id="memory"
+        ),
+    ],
+)
+def test_what_fits_is_taken_and_the_rest_is_told(limits: dict[str, int], reason: Reason, sentence: str) -> None:
+    store = make_store(**limits)
+    with pytest.raises(LimitReached, match=sentence) as caught:
+        fill(store, 10)
+    assert caught.value.code is StatusCode.RESOURCE_EXHAUSTED
+    totals = store.totals()
+    assert totals.series == totals.time_series == len(held(store)) == 3
+    assert totals.refused_time_series == {reason: 7}
+    fill(store, 3)  # what is held can still be updated
+    assert store.totals().time_series == 6
+
+
+def test_room_comes_back_when_series_expire() -> None:
+    clock = Clock()
+    store = make_store(clock, max_series=3, stale_after=60)
+    fill(store, 3)
+    clock.now += 61
+    store.expire()
+    fill(store, 3, pid=8)
+    assert store.totals().series == 3
+
+
+def test_a_value_that_grows_needs_room() -> None:
+    store = make_store(max_bytes_held=5_000)
+    intake = MetricsIntake(store)
+    kind = Type.CUMULATIVE_DISTRIBUTION
+    intake.receive(metrics_request(metric(value=distribution([1], [1, 1]), kind=kind), node=node()))
+    with pytest.raises(LimitReached):
+        intake.receive(metrics_request(metric(value=distribution(range(200), [1] * 201), kind=kind)))
+    (value,) = held(store).values()
+    assert len(value.buckets) == 2
+    assert store.totals().bytes < 5_000
+
+
+def test_what_a_value_grew_by_is_given_back() -> None:
+    store = make_store()
+    intake = MetricsIntake(store)
+    kind = Type.CUMULATIVE_DISTRIBUTION
+    intake.receive(metrics_request(metric(value=distribution([1], [1, 1]), kind=kind), node=node()))
+    before = store.totals().bytes
+    intake.receive(metrics_request(metric(value=distribution(range(200), [1] * 201), kind=kind)))
+    assert store.totals().bytes > before + 199 * 8
+    store.expire(1e9)
+    assert store.totals().bytes == 0
+
+
+def test_too_many_clients_are_refused() -> None:
+    store = make_store(max_clients=2)
+    for pid in (1, 2):
+        TraceIntake(store).receive(spans_request(span(), node=node(pid=pid)))
+    with pytest.raises(LimitReached, match="knows 2 clients"):
+        TraceIntake(store).receive(spans_request(span(), span(), node=node(pid=3)))
+    with pytest.raises(LimitReached, match="knows 2 clients"):
+        MetricsIntake(store).receive(metrics_request(metric(), node=node(pid=3)))
+    totals = store.totals()
+    assert totals.refused_spans == {Reason.TOO_MANY_CLIENTS: 2}
+    assert totals.refused_time_series == {Reason.TOO_MANY_CLIENTS: 1}
+    assert (totals.spans, totals.trace_requests, totals.metrics_requests) == (2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"node": node(x="y" * 20_000)}, {"node": node(), "resource": resource(x="y" * 20_000)}]
+)
+def test_a_large_node_or_resource_is_refused(fields: dict[str, Any]) -> None:
+    store = make_store()
+    with pytest.raises(LimitReached, match="larger than 16384 bytes"):
+        TraceIntake(store).receive(spans_request(span(), **fields))
+    assert store.totals().refused_spans == {Reason.NODE_TOO_LARGE: 1}
+    assert store.clients() == []
+
+
+def test_a_metrics_large_resource_is_refused_with_it() -> None:
+    store = make_store()
+    large = metric("large", own_resource=resource(x="y" * 20_000))
+    with pytest.raises(LimitReached, match="larger than 16384 bytes"):
+        MetricsIntake(store).receive(metrics_request(large, metric("small"), node=node()))
+    assert list(held(store)) == [("shop", "small")]
+
+
+@pytest.mark.parametrize("limit", [-1, float("nan"), "many", None])
+def test_limits_are_numbers_from_0_up(limit: Any) -> None:
+    with pytest.raises(ValueError, match="max_clients takes a number"):
+        AgentLimits(max_clients=limit)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProtocolViolation(Reason.NO_NODE, "x"),
+        LimitReached(Reason.TOO_MANY_SERIES, AgentLimits()),
+        ListenerFailed("x"),
+        IntakeError(StatusCode.INTERNAL, Reason.NO_NODE, "x"),
+    ],
+)
+def test_errors_survive_pickle(error: IntakeError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.code, copy.reason, str(copy)) == (type(error), error.code, error.reason, str(error))
