@@ -350,7 +350,8 @@ class UnaryCall(_CallView):
 
     def __init__(self, call: Call, deserialize: Deserializer) -> None:
         super().__init__(call, deserialize)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler, or the deserializer, may ask for the same answer
+        self._payload: bytes | None = None
         self._response: Any = None
         self._has_response = False
 
@@ -364,11 +365,12 @@ class UnaryCall(_CallView):
         self._call.wait_for_end()
         with self._lock:
             if not self._has_response:
-                payload = self._call.receive()
-                if payload is None:
+                if self._payload is None:
+                    self._payload = self._call.receive()
+                if self._payload is None:
                     raise _error(self._call)
-                self._response = _converted(self._call, self._deserialize, payload, "deserialize the response")
-                self._has_response = True
+                response = _converted(self._call, self._deserialize, self._payload, "deserialize the response")
+                self._response, self._has_response, self._payload = response, True, None
             if self._response is None:
                 raise _error(self._call)
             return self._response

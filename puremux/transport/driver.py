@@ -285,7 +285,7 @@ class Driver:
         """Run what is there now; a callback that waits turns the loop itself, and takes what is behind it."""
         for _ in range(len(handed_over)):
             if handed_over:
-                self._guarded(handed_over.popleft())
+                self._guarded(handed_over.popleft(), handed_over is not self._unlocked)
 
     def _prepare(self, longest: float) -> float:
         """Get ready to wait; return for how long."""
@@ -341,16 +341,15 @@ class Driver:
                 else:
                     self._watched[watched] = wanted
 
-    def _guarded(self, callback: Callable[[], Any]) -> None:
-        """An error in one callback must not stop what the others need.
-
-        It is logged without the lock, since whoever writes the line may wait for somebody who waits for the lock.
-        """
+    def _guarded(self, callback: Callable[[], Any], has_lock: bool = True) -> None:
+        """An error in one callback must not stop what the others need."""
         try:
             callback()
         except Exception as error:  # noqa: BLE001  whatever it is, the log is told
             line = "puremux: an error that should not happen, in %r"
-            self._unlocked.append(functools.partial(logger.error, line, callback, error=error))
+            # Without the lock, since whoever writes the line may wait for somebody who waits for the lock.
+            log = functools.partial(logger.error, line, callback, error=error)
+            self._unlocked.append(log) if has_lock else log()
 
     def _finish(self) -> None:
         """A thread ends: if the driver is closed, what was handed over is done first, mostly the closing of sockets."""
@@ -362,7 +361,7 @@ class Driver:
             while self._soon:
                 self._guarded(self._soon.popleft())
         while self._unlocked:
-            self._guarded(self._unlocked.popleft())
+            self._guarded(self._unlocked.popleft(), has_lock=False)
         self._release()
 
     def _begin_anew(self) -> None:

@@ -47,6 +47,22 @@ def test_a_future_that_takes_too_long_goes_on(channel: Channel, server: GrpcServ
     assert future.exception() is None and future.traceback() is None and not future.cancelled()
 
 
+def test_the_answer_may_be_asked_for_while_it_is_made(channel: Channel) -> None:
+    """By a signal's handler that comes in the middle of the deserializer, for instance."""
+    asked: list[Any] = []
+
+    def deserialize(payload: bytes) -> bytes:
+        if not asked:
+            asked.append(None)
+            asked[0] = future.result(LIMIT)
+        return payload.upper()
+
+    future = channel.unary_unary("/t/Echo", response_deserializer=deserialize).future(b"hi")
+    threading.Thread(target=future.result, daemon=True).start()
+    assert within(lambda: asked == [b"HI"])
+    assert future.result() == b"HI"
+
+
 def test_a_future_that_fails_has_the_error(channel: Channel) -> None:
     future = channel.unary_unary("/t/Fail").future(b"ABORTED", timeout=LIMIT)
     error = future.exception()
