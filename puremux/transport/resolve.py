@@ -1,6 +1,6 @@
 """From an address to the endpoints a socket can connect to, without blocking on the DNS.
 
-Floor 3, transport: imports errors, address, threads and wait.
+Floor 3, transport: imports errors, address, look_up and wait.
 Spec: RFC 8305 §4 (order of the endpoints); RFC 6761 §6.3 (localhost).
 """
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ResolveError
 from .address import Address, HostPort, UnixSocket
-from .threads import start_thread
+from .look_up import LookUp, look_up
 from .wait import Clock, Step, Wait
 
 __all__ = ["Endpoint", "resolve"]
@@ -38,7 +38,7 @@ def resolve(address: Address, until: float, clock: Clock = time.monotonic) -> St
     """Find the endpoints of an address, at least one, in the order in which to try them.
 
     IP addresses, unix sockets and ``localhost`` need no look-up.  Other names are looked up by the operating
-    system on a thread that lives as long as the look-up; when the time is up nobody waits for it any more.
+    system on a thread that lives as long as the look-up; when the time is up this step waits for it no more.
 
     Args:
         address: the address.
@@ -66,7 +66,10 @@ def _unix_endpoint(place: UnixSocket, address: Address) -> Endpoint:
 
 
 def _numeric(place: HostPort, address: Address) -> list[Endpoint]:
-    """Translate an IP address; the operating system does it, since it alone knows the zones of IPv6."""
+    """Translate an IP address; the operating system does it with a zone, which it alone knows."""
+    if "%" not in place.host:
+        is_v4 = ":" not in place.host
+        return [Endpoint(socket.AF_INET, (place.host, place.port)) if is_v4 else _v6(place.host, place.port)]
     try:
         return _endpoints(socket.getaddrinfo(place.host, place.port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST))
     except OSError as error:
@@ -81,28 +84,29 @@ def _localhost(place: HostPort) -> list[Endpoint]:
     """Loopback whatever the DNS says (RFC 6761 §6.3), since nothing but this makes plaintext safe there."""
     endpoints = [Endpoint(socket.AF_INET, ("127.0.0.1", place.port))]
     if socket.has_ipv6:
-        endpoints.append(Endpoint(socket.AF_INET6, ("::1", place.port, 0, 0)))
+        endpoints.append(_v6("::1", place.port))
     return endpoints
+
+
+def _v6(host: str, port: int) -> Endpoint:
+    return Endpoint(socket.AF_INET6, (host, port, 0, 0))
 
 
 def _look_up(place: HostPort, address: Address, until: float, clock: Clock) -> Step[list[Endpoint]]:
     try:
-        look_up = _LookUp(place)
+        asked = look_up(place, clock())
+        waiter = asked.waiter()
     except OSError as error:  # no more files may be opened
         raise ResolveError(str(address), f"{address} cannot be looked up ({error.strerror}).") from error
-    try:
-        look_up.start()
-        while not look_up.is_done:
-            if clock() >= until:
-                raise ResolveError(
-                    str(address),
-                    f"The host name {place.host} in {address} was not resolved in time; check the DNS of this machine.",
-                )
-            yield Wait(until, reading=(look_up.done,))
-    finally:
-        look_up.done.close()
-    answer = look_up.answer
-    if isinstance(answer, Exception):
+    if waiter is not None:
+        yield from _wait_for(asked, waiter, until, clock)
+    answer = asked.answer
+    if answer is None:
+        raise ResolveError(
+            str(address),
+            f"The host name {place.host} in {address} was not resolved in time; check the DNS of this machine.",
+        )
+    if isinstance(answer, BaseException):
         reason = getattr(answer, "strerror", None) or str(answer)
         advice = ADVICE.get(getattr(answer, "errno", 0) or 0, "check the spelling of the name")
         raise ResolveError(
@@ -112,44 +116,18 @@ def _look_up(place: HostPort, address: Address, until: float, clock: Clock) -> S
     return _endpoints(answer)
 
 
+def _wait_for(asked: LookUp, waiter: socket.socket, until: float, clock: Clock) -> Step[None]:
+    try:
+        while asked.answer is None and clock() < until:
+            yield Wait(until, reading=(waiter,))
+    finally:
+        waiter.close()
+
+
 ADVICE: dict[int, str] = {
     socket.EAI_AGAIN: "check the network and the DNS of this machine",
     socket.EAI_FAIL: "check the network and the DNS of this machine",
 }
-
-
-class _LookUp:
-    """One ``getaddrinfo`` on a thread of its own, which makes ``done`` readable when there is an answer."""
-
-    def __init__(self, place: HostPort) -> None:
-        self._place = place
-        self.answer: Any = None  # then getaddrinfo's list, or the exception it raised
-        self.done, self._signal = socket.socketpair()
-        self.done.setblocking(False)
-
-    @property
-    def is_done(self) -> bool:
-        return self.answer is not None
-
-    def start(self) -> None:
-        """Start on a daemon thread; where those are not allowed on another; at the interpreter's end on this one."""
-        if start_thread(self._run, "puremux-resolve") is None:
-            self._run()
-
-    def _run(self) -> None:
-        try:
-            self.answer = socket.getaddrinfo(self._place.ascii_host, self._place.port, 0, socket.SOCK_STREAM)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the waiting step has to hear of it
-            self.answer = error
-        finally:
-            self._tell()
-
-    def _tell(self) -> None:
-        try:  # closing alone would not do: a forked child may hold this end open as well
-            self._signal.send(b"\0")
-        except OSError:
-            pass  # nobody waits any more
-        self._signal.close()
 
 
 def _endpoints(answers: list[Any]) -> list[Endpoint]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
 from puremux.errors import ResolveError
 from puremux.transport.address import parse_address
+from puremux.transport.look_up import HUNG, MOST, _after_fork_in_child
 from puremux.transport.resolve import Endpoint, resolve
 from puremux.transport.wait import run_blocking
+from tests.shared.waiting import eventually
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
@@ -139,6 +143,70 @@ def test_closed_early_it_leaves_nothing_open(soon: float, script: Callable[..., 
     assert done.fileno() == -1
     give_up.set()
     join_look_ups()
+
+
+@pytest.fixture
+def hanging(script: Callable[..., None]) -> Iterator[list[str]]:
+    """Who was looked up, by a DNS that answers at the end of the test at the earliest."""
+    asked: list[str] = []
+    give_up = threading.Event()
+
+    def getaddrinfo(host: str, *args: Any) -> list[Any]:
+        asked.append(host)
+        give_up.wait(10)
+        return answer(("192.0.2.1", 80))
+
+    script(getaddrinfo)
+    yield asked
+    give_up.set()
+    join_look_ups()
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+def begun(host: str, now: float) -> Any:
+    """A step that waits for its look-up."""
+    step = resolve(parse_address(host, 80), now + 5, lambda: now)
+    next(step)
+    return step
+
+
+def test_a_dns_that_hangs_costs_one_thread_a_name_and_nothing_for_each_attempt(hanging: list[str]) -> None:
+    begun("agent.example", 0.0).close()
+    threads, descriptors = threading.active_count(), open_descriptors()
+    for attempt in range(20):
+        begun("agent.example", float(attempt)).close()
+    assert (threading.active_count(), open_descriptors()) == (threads, descriptors)
+    begun("other.example", 20.0).close()
+    eventually(lambda: hanging == ["agent.example", "other.example"], 10)
+
+
+def test_a_look_up_that_hung_for_long_gets_a_successor_and_there_are_few_of_them(hanging: list[str]) -> None:
+    for number in range(100):
+        begun("agent.example", number * HUNG / 2).close()
+    eventually(lambda: hanging == ["agent.example"] * MOST, 10)
+
+
+def test_all_who_wait_for_a_name_have_the_answer(soon: float, script: Callable[..., None]) -> None:
+    answered = threading.Event()
+    script(lambda *args: answered.wait(10) and answer(("192.0.2.1", 80)))
+    steps = [resolve(parse_address("agent.example", 80), soon) for _ in range(3)]
+    waits = [next(step) for step in steps]
+    assert len({wait.reading[0].fileno() for wait in waits}) == 3, "a selector takes each but once"
+    answered.set()
+    assert [run_blocking(step) for step in steps] == [[Endpoint(V4, ("192.0.2.1", 80))]] * 3
+    assert all(wait.reading[0].fileno() == -1 for wait in waits)
+
+
+def test_a_forked_child_looks_up_anew(hanging: list[str]) -> None:
+    begun("agent.example", 0.0).close()
+    descriptors = open_descriptors()
+    _after_fork_in_child()
+    assert open_descriptors() == descriptors - 2
+    begun("agent.example", 0.0).close()
+    eventually(lambda: hanging == ["agent.example"] * 2, 10)
 
 
 def join_look_ups() -> None:
