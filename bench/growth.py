@@ -55,7 +55,9 @@ class Growth:
         ]
         self.series = [ours("puremux_series.py", "--series", str(number)) for number in SERIES]
         self.queues = [ours("puremux_offered.py", "--queue", str(size)) for size in QUEUES]
-        take_turns([*self.batches, *self.attributes, *self.series, *self.queues], collector, rounds)
+        take_turns([*self.batches, *self.series, *self.queues], collector, rounds)
+        # More often: what an attribute costs is little beside what a noisy machine adds to a span.
+        take_turns(self.attributes, collector, 3 * rounds)
 
     def by_batch(self) -> list[list[str]]:
         """Spans a batch, CPU a span."""
