@@ -19,8 +19,9 @@ from .errors import TransportError
 from .peer import Peer
 from .subchannel import Backoff, Connectivity, Subchannel
 from .transport.dial import ATTEMPT_DELAY
-from .transport.driver import Driver, Task, Timer
+from .transport.driver import Driver, Timer
 from .transport.resolve import Endpoint
+from .transport.task import Task
 from .transport.wait import Step
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from .checks import check_numbers
 from .errors import TransportError
 from .peer import Health, Keepalive, Peer
 from .protocol.events import ConnectionEnded, Event, GoAwayReceived, SettingsReceived
-from .transport.driver import Driver, Task, Timer
+from .transport.driver import Driver, Timer
 from .transport.tap import Tap
+from .transport.task import Task
 from .transport.wait import Step
 
 if TYPE_CHECKING:

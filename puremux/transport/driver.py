@@ -1,6 +1,6 @@
 """One thread that waits for everybody: sockets, timers, dials, and work handed over by other threads.
 
-Floor 3, transport: imports the standard library, logs, ``loop``, ``threads`` and ``wait``.
+Floor 3, transport: imports the standard library, logs, ``loop``, ``task``, ``threads`` and ``wait``.
 
 The rules that keep it simple:
 
@@ -18,8 +18,6 @@ import functools
 import heapq
 import itertools
 import os
-import selectors
-import socket
 import threading
 import time
 import weakref
@@ -28,6 +26,7 @@ from typing import Any, Callable, Protocol, TypeVar
 
 from ..logs import CarefulLogger
 from .loop import Loop
+from .task import Task
 from .threads import start_thread
 from .wait import Clock, Step
 
@@ -37,6 +36,7 @@ logger = CarefulLogger("puremux")
 
 IDLE_WAIT = 60.0  # seconds; the longest a turn waits, so that a lost wake-up is a delay and not a hang
 LONG_TURN = 0.1  # seconds of sockets, after which timers and what was handed over have their turn
+FORK_WAIT = 5.0  # seconds that a fork waits at the most; a slow machine may load h2 for as long under the lock
 ORPHAN_WAIT = 0.2  # seconds; where the thread is no daemon, how often it looks whether the program has ended
 
 T = TypeVar("T")
@@ -390,88 +390,13 @@ class Driver:
                 self._guarded(listener)
 
 
-class Task:
-    """A step that the driver runs; ``cancel`` closes it, and whatever it has opened."""
-
-    def __init__(self, driver: Driver, step: Step[T], done: Callable[[T | None, BaseException | None], None]) -> None:
-        self._driver = driver
-        self._step: Step[Any] | None = step
-        self._done: Callable[[Any, BaseException | None], None] = done
-        self._cancelled = False
-        self._watches: list[_StepSocket] = []
-        self._timer: Timer | None = None
-
-    def cancel(self) -> None:
-        """Give the step up; ``done`` is not called any more.  From any thread, under the lock."""
-        self._cancelled = True
-        self._driver.call_soon(self._cancel)
-
-    def _cancel(self) -> None:
-        if self._step is not None:
-            step, self._step = self._step, None
-            self._stop_waiting()
-            step.close()
-
-    def resume(self) -> None:
-        """Let the step take its next move.  Runs on the driver, under the lock."""
-        if self._step is None or self._cancelled:
-            return
-        self._stop_waiting()
-        try:
-            wait = next(self._step)
-        except StopIteration as stop:
-            self._step = None
-            self._done(stop.value, None)
-            return
-        except Exception as error:  # noqa: BLE001  # not lost: whoever asked for the step is told
-            self._step = None
-            self._done(None, error)
-            return
-        for sock in {*wait.reading, *wait.writing}:
-            events = selectors.EVENT_READ * (sock in wait.reading) | selectors.EVENT_WRITE * (sock in wait.writing)
-            watch = _StepSocket(sock, events, self)
-            self._watches.append(watch)
-            self._driver.watch(watch)
-        self._timer = self._driver.call_at(wait.until, self.resume)
-
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        for watch in self._watches:
-            watch.stop()
-        self._watches = []
-
-
-class _StepSocket:
-    """One socket of a step's ``Wait``."""
-
-    def __init__(self, sock: socket.socket, events: int, task: Task) -> None:
-        self._descriptor = sock.fileno()
-        self._events = events
-        self._task = task
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def events(self) -> int:
-        return self._events
-
-    def ready(self) -> None:
-        if self._events:
-            self._task.resume()
-
-    def stop(self) -> None:
-        self._events = 0
-        self._task._driver.forget(self)
-
-
 _DRIVERS: weakref.WeakSet[Driver] = weakref.WeakSet()
 _held_for_fork: list[tuple[Driver, bool]] = []
 
 
 def _before_fork() -> None:
     """Hold the locks, so that the child does not inherit half a change; bounded all the same."""
-    _held_for_fork[:] = [(driver, driver.lock.acquire(timeout=1.0)) for driver in _drivers()]
+    _held_for_fork[:] = [(driver, driver.lock.acquire(timeout=FORK_WAIT)) for driver in _drivers()]
 
 
 def _drivers() -> list[Driver]:

@@ -86,6 +86,34 @@ print(exporter.flush(10))
     assert said[-1] == "True"
 
 
+def test_a_fork_while_a_slow_machine_loads_what_a_connection_needs(agent: ScriptedAgent) -> None:
+    """A child that found a module half loaded, by a thread that it does not have, would wait for it for ever."""
+    program = (
+        """
+import os, sys, threading, time
+loading = threading.Event()
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "h2.connection":
+            loading.set()
+            time.sleep(1.5)
+sys.meta_path.insert(0, Slow())
+"""
+        + HAND_OVER
+        + """
+assert loading.wait(10)
+child = os.fork()
+exporter.export([span])
+delivered = exporter.flush(10)
+if not child:
+    os._exit(0 if delivered else 1)
+print(delivered, os.waitpid(child, 0)[1])
+"""
+    )
+    command = [sys.executable, "-c", program, agent.address]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout == "True 0\n"
+
+
 def test_a_program_whose_agent_is_dead_ends_within_a_second_or_two(agent: ScriptedAgent) -> None:
     agent.stop()
     done = run(
