@@ -44,7 +44,7 @@ docs: .venv/has-docs ## The documentation, as docs/_build/index.html
 pictures: .venv/has-test ## The pictures in the documentation, as a Chromium shows the pages
 	$(BIN)/python -m tools.screenshots $(NAMES)
 
-fuzz: .venv/has-fuzz ## Each harness in fuzz/ for a while: make fuzz SECONDS=600
+fuzz: .venv/has-test .venv/has-fuzz ## Each harness in fuzz/ for a while: make fuzz SECONDS=600
 	$(BIN)/python -m tools.fuzz --seconds $(SECONDS)
 
 bench: .venv/has-bench ## puremux beside its peers, as one table
