@@ -13,6 +13,7 @@ from typing import Callable
 
 from ..errors import PuremuxError
 from ..exporter import Exporter
+from ..transport.pem import trusting
 from ..transport.tls import server_context
 from .agent import Agent
 from .live import LOOK, screen_on
@@ -91,16 +92,9 @@ def _forward(options: argparse.Namespace) -> Exporter | str | None:
         raise ValueError("--forward-insecure and --forward-ca need --forward")
     if options.forward_insecure and options.forward_ca:
         raise ValueError("--forward-insecure and --forward-ca exclude each other")
-    tls = _trusting(options.forward_ca) if options.forward_ca else None
+    tls = trusting(options.forward_ca) if options.forward_ca else None
     insecure = True if options.forward_insecure else None
     return Exporter(to, insecure=insecure, tls=tls, service_name="puremux agent", start=False)
-
-
-def _trusting(cafile: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=cafile)
-    except OSError as error:
-        raise ValueError(f"the file of trusted issuers {cafile} cannot be used: {error.strerror or error}") from error
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Union
 
 from ..errors import TransportError
+from ..transport.pem import load_certificate, trusting
 from ..transport.tls import client_context, handshake
 from ..transport.wait import run_blocking
 from .findings import Finding, failed, found, left_out, printable
@@ -43,21 +44,10 @@ def own_context(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLCon
     Raises:
         ValueError: one of the files cannot be used; the message names it.
     """
-    try:
-        context = ssl.create_default_context(cafile=ca)
-    except OSError as error:
-        raise ValueError(f"the file of trusted issuers {ca} cannot be used: {error}") from error
+    context = ssl.create_default_context() if ca is None else trusting(ca)
     if cert is not None:
-        try:
-            _show(context, cert, key)
-        except OSError as error:
-            raise ValueError(f"the certificate {cert} with the key {key or cert} cannot be used: {error}") from error
+        load_certificate(context, cert, key)
     return context
-
-
-def _show(context: ssl.SSLContext, cert: str, key: str | None) -> None:
-    """Without a password of ours OpenSSL would ask for one on the terminal, and wait."""
-    context.load_cert_chain(cert, key, password=lambda: "")
 
 
 class Tls:
@@ -101,7 +91,7 @@ class Tls:
         context.set_alpn_protocols(LOOK_ALPN)
         cert, key = self._client_files
         if cert is not None:
-            _show(context, cert, key)
+            load_certificate(context, cert, key)
         sock = way.connect(timeout)
         sock.settimeout(timeout)
         try:

@@ -1,6 +1,6 @@
 """TLS for HTTP/2: contexts, handshakes that never block, and a sentence for each way they fail.
 
-Floor 3, transport: imports errors and wait.
+Floor 3, transport: imports errors, pem and wait.
 Spec: RFC 9113 §9.2 (TLS 1.2 or newer, SNI, no renegotiation, ALPN "h2"); RFC 7301; RFC 9110 §4.3.4 (names).
 """
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 
 from ..errors import TlsError
+from .pem import load_certificate, load_issuers
 from .wait import Clock, Step, Wait
 
 __all__ = ["accept_handshake", "client_context", "explain_tls_failure", "handshake", "server_context"]
@@ -55,17 +56,9 @@ def server_context(certfile: str, keyfile: str | None = None, client_ca: str | N
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _restrict(context)
     context.set_alpn_protocols(ALPN)
-    try:  # without a password of ours OpenSSL would ask for one on the terminal, and block
-        context.load_cert_chain(certfile, keyfile, password=lambda: "")
-    except OSError as error:
-        raise ValueError(
-            f"The certificate {certfile} with the key {keyfile or certfile} cannot be used: {error}."
-        ) from error
+    load_certificate(context, certfile, keyfile)
     if client_ca is not None:
-        try:
-            context.load_verify_locations(client_ca)
-        except OSError as error:
-            raise ValueError(f"The client CA file {client_ca} cannot be used: {error}.") from error
+        load_issuers(context, client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 

@@ -83,7 +83,10 @@ def test_forwarding_to_an_agent_with_tls(certificate: tuple[Path, Path], ca: Any
         (["--config-push", "sometimes"], "a sampler is always, never"),
         (["--forward", "a:b:c"], "a:b:c"),
         (["--forward", "a:1", "--forward-insecure", "--forward-ca", "x"], "exclude each other"),
-        (["--forward", "a:1", "--forward-ca", "/no/such"], "issuers /no/such cannot be used: No such file"),
+        (
+            ["--forward", "a:1", "--forward-ca", "/no/such"],
+            "/no/such cannot be used: there is no file /no/such;",
+        ),
         (["--forward-ca", "x"], "--forward-insecure and --forward-ca need --forward"),
         (["--config", "/no/such.toml"], "/no/such.toml cannot be read"),
     ],

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from puremux.errors import TlsError
+from puremux.transport.pem import trusting
 from puremux.transport.tls import accept_handshake, client_context, explain_tls_failure, server_context
 from puremux.transport.wait import run_blocking
 
@@ -118,14 +119,47 @@ def test_what_is_no_context_for_clients(server_tls: ssl.SSLContext) -> None:
         client_context(server_tls)
 
 
-def test_files_that_are_no_certificates(pem: Path, tmp_path: Path, ca: Any) -> None:
-    missing, empty = str(tmp_path / "missing.pem"), tmp_path / "empty.pem"
-    empty.write_text("")
-    for files in [(missing,), (str(empty),), (str(pem), missing)]:
-        with pytest.raises(ValueError, match=f"The certificate {files[0]} with the key {files[-1]} cannot be used: "):
-            server_context(*files)
-    with pytest.raises(ValueError, match=f"The client CA file {missing} cannot be used: "):
-        server_context(str(pem), None, missing)
+@pytest.fixture
+def files(pem: Path, tmp_path: Path, ca: Any) -> dict[str, str]:
+    """Files that a certificate, or a key, may be looked for in by mistake."""
+    other = ca.issue_cert("other.example").private_key_pem.bytes()
+    contents = {"empty": b"", "key": other, "half": pem.read_bytes()[-200:], "text": b"no PEM at all\n"}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.pem").write_bytes(content)
+    return {"good": str(pem), **{name: str(tmp_path / f"{name}.pem") for name in [*contents, "missing"]}, "dir": "/"}
+
+
+@pytest.mark.parametrize(
+    "cert, key, sentence",
+    [
+        ("missing", None, "there is no file .*missing.pem; check the path"),
+        ("good", "missing", "there is no file .*missing.pem; check the path"),
+        ("dir", None, "/ is a directory; name a file in it"),
+        ("empty", None, "empty.pem holds no certificate in PEM form; name a file that does"),
+        ("key", None, "key.pem holds no certificate in PEM form; name a file that does"),
+        ("good", "text", "text.pem holds no private key in PEM form; name a file that does"),
+        ("good", "key", "the key belongs to another certificate; name the two that were made for each other"),
+    ],
+)
+def test_a_certificate_that_cannot_be_shown(cert: str, key: str | None, sentence: str, files: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=rf"^The certificate {files[cert]} with the key .* be used: .*{sentence}\.$"):
+        server_context(files[cert], files[key] if key else None)
+
+
+@pytest.mark.parametrize(
+    "name, sentence",
+    [
+        ("missing", "there is no file .*missing.pem; check the path"),
+        ("dir", "/ is a directory; name a file in it"),
+        ("text", "text.pem holds no certificate in PEM form; name a file that does"),
+        ("half", "a certificate in it cannot be read; check that it is whole"),
+    ],
+)
+def test_issuers_that_cannot_be_trusted(name: str, sentence: str, files: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=rf"^The client CA file {files[name]} cannot be used: .*{sentence}\.$"):
+        server_context(files["good"], None, files[name])
+    with pytest.raises(ValueError, match=rf"^The file of trusted issuers {files[name]} .*: .*{sentence}\.$"):
+        trusting(files[name])
 
 
 def test_an_encrypted_key_is_refused_without_asking_for_a_password(pem: Path, tmp_path: Path) -> None:
@@ -140,7 +174,7 @@ def test_an_encrypted_key_is_refused_without_asking_for_a_password(pem: Path, tm
             serialization.BestAvailableEncryption(b"secret"),
         )
     )
-    with pytest.raises(ValueError, match="encrypted.pem cannot be used: "):
+    with pytest.raises(ValueError, match="encrypted.pem cannot be used: the key in .* is encrypted; decrypt it"):
         server_context(str(pem), str(encrypted))
 
 
