@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from .checks import checked_timeout
+from .copies import NoCopies
 from .errors import LocalProtocolError, Metadata
 from .methods import MethodBook
 from .protocol.events import CallEnded, Event, HeadersReceived, MessageReceived, SendBufferDrained
@@ -75,7 +76,7 @@ class Carrier(Protocol):
         """When the last bytes came, by the driver's clock."""
 
 
-class CallBase:
+class CallBase(NoCopies):
     """A call's life: wait for a connection, run on it, perhaps be made again on another, end once.
 
     Args:

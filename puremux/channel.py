@@ -17,6 +17,7 @@ from ._version import __version__
 from .balancer import Balancer, PickFirst, RoundRobin
 from .call import Call, CallBase
 from .checks import check_functions, check_kinds, check_numbers, check_whole_numbers, shown
+from .copies import NoCopies
 from .errors import Metadata
 from .methods import channel_book
 from .multicallable import (
@@ -67,7 +68,7 @@ class _Settings(NamedTuple):
         return self
 
 
-class Channel:
+class Channel(NoCopies):
     """Makes calls to a gRPC server, over as few connections as it can.
 
     Nothing is connected until the first call needs it.  May be used from many threads, and in a forked child, which

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ..channel import Channel
 from ..checks import check_kinds, check_numbers, check_whole_numbers, checked_timeout
+from ..copies import NoCopies
 from ..errors import Metadata
 from ..proto.paths import METRICS_SERVICE_EXPORT_PATH, TRACE_SERVICE_EXPORT_PATH
 from ..protocol.metadata import encode_metadata
@@ -43,7 +44,7 @@ MOST_SERIES = 1000  # of one metric in a message; agents refuse messages of 4 Mi
 BACKOFF = Backoff(initial=1.0, maximum=5.0)  # when no reconnection period is asked for
 
 
-class Exporter:
+class Exporter(NoCopies):
     """Sends spans and metrics to an OpenCensus Agent, in the background.
 
     Nothing here waits for the agent, but :meth:`flush` and :meth:`stop`, whose waits are bounded; nothing raises

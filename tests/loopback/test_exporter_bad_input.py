@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import errno
 import logging
 import math
+import pickle
 import socket
 import ssl
 import threading
@@ -13,12 +15,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 import trustme
 
 from puremux.agent import Agent
+from puremux.channel import Channel
 from puremux.errors import AddressError
 from puremux.exporter import Exporter
 from puremux.exporter.streams import Pace
@@ -297,3 +300,11 @@ def test_what_raises_in_odd_ways_harms_nobody(agent: ScriptedAgent, caplog: pyte
         stats = exporter.stats()
     assert sorted(agent.span_names()) == ["before", "good"]
     assert (stats["dropped"], stats["queue"]) == ({"cannot be encoded": 3}, 0)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps], ids=["copy", "deepcopy", "pickle"])
+def test_an_exporter_and_what_it_is_made_of_cannot_be_copied(copied: Callable[[Any], Any]) -> None:
+    with Exporter("127.0.0.1:1", start=False) as exporter, Channel("127.0.0.1:1") as channel:
+        for one in (exporter, channel, channel.open("/t/Echo")):
+            with pytest.raises(TypeError, match=f"{type(one).__name__} cannot be copied or pickled, since"):
+                copied(one)
