@@ -49,7 +49,7 @@ class AgentLimits:
     """Time series of one client."""
 
     max_bytes_held: int = 256 * 1024 * 1024
-    """Memory for clients and their time series, as estimated from Nodes, Resources, labels and buckets."""
+    """Memory for clients and their time series, as estimated from Nodes, Resources, descriptors, labels and buckets."""
 
     max_spans_held: int = 10_000
     """Spans kept for pages."""

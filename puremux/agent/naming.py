@@ -82,6 +82,8 @@ PER_UNITS: Mapping[str, str] = {
 }
 """The same after a slash."""
 
+USUAL = 200  # characters of a label's key; longer ones would fill the memory of those that are kept
+
 WORD = re.compile(r"[^\W_]+")  # letters and digits, of any script
 NOT_ASCII = re.compile(r"[^a-zA-Z0-9_]")
 
@@ -99,7 +101,7 @@ class Exposition(NamedTuple):
     """The end of the name that is a unit, such as ``milliseconds``; may be empty."""
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def exposition(descriptor: Descriptor) -> Exposition:
     """The name, type and unit of a metric on the page."""
     kind = KINDS[descriptor.metric_type]
@@ -131,19 +133,25 @@ def _unit_of(name: str, main_word: str, per_word: str) -> str:
     return unit if name.endswith(f"_{unit}") else ""
 
 
-@functools.lru_cache(maxsize=4096)
 def label_name(key: str) -> str:
     """A label's key as the name of a label: ``k8s.pod.name`` is ``k8s_pod_name``.
 
     A name that begins with a digit or ``_`` gets ``key`` before it: two underscores are Prometheus's own.
     """
+    return _known_label_name(key) if len(key) <= USUAL else _label_name(key)
+
+
+def _label_name(key: str) -> str:
     name = NOT_ASCII.sub("_", key)
     if name[:1].isdigit():
         return f"key_{name}"
     return f"key{name}" if name.startswith("_") or not name else name
 
 
-@functools.lru_cache(maxsize=4096)
+_known_label_name = functools.lru_cache(maxsize=4096)(_label_name)
+
+
+@functools.lru_cache(maxsize=1024)
 def label_names(keys: tuple[str, ...]) -> tuple[str, ...]:
     """The names for the keys of a metric's labels, in their order.  Two keys may share one."""
     return tuple([label_name(key) for key in keys])

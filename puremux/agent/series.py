@@ -153,20 +153,10 @@ class Source:
         self.metrics: dict[tuple[object, ...], HeldMetric] = {}
         """By the key of the descriptor."""
 
-    def metric(self, descriptor: Descriptor) -> HeldMetric:
-        """The metric that is described; its unit and description are those that were told last."""
-        metric = self.metrics.get(descriptor.key)
-        if metric is None:
-            metric = self.metrics[descriptor.key] = HeldMetric(descriptor)
-        metric.descriptor = descriptor
-        return metric
-
     def expire(self, before: float) -> list[Series]:
         """Forget the series that were not updated since; return them."""
         ended = []
-        for key, metric in list(self.metrics.items()):
+        for metric in self.metrics.values():
             stale = [labels for labels, series in metric.series.items() if series.updated < before]
             ended += [metric.series.pop(labels) for labels in stale]
-            if not metric.series:
-                del self.metrics[key]
         return ended

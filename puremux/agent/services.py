@@ -28,6 +28,7 @@ SERVICES = (
 TOO_MANY_ITEMS = "too_many_items"  # as calls that end for it are counted
 
 MOST_UNREAD = 64 * 1024  # bytes of updates that wait for a client
+MOST_SAID = 32 * 1024 * 1024  # bytes kept of what all clients say of themselves on Config calls
 
 
 def methods(
@@ -130,6 +131,7 @@ class ConfigService:
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
+        self._said = 0  # bytes
         self._update: bytes | None = None
         self._streams: set[_Config] = set()
 
@@ -162,6 +164,13 @@ class ConfigService:
         for stream in list(self._streams):
             stream.half_closed()
 
+    def has_room(self, growth: int) -> bool:
+        """Count in so many bytes that a client says, if they may be kept."""
+        if growth > 0 and self._said + growth > MOST_SAID:
+            return False
+        self._said += growth
+        return True
+
     def joined(self, stream: _Config) -> None:
         """A client has announced itself."""
         if stream not in self._streams:
@@ -172,11 +181,15 @@ class ConfigService:
     def left(self, stream: _Config) -> None:
         """A client's Config call is over."""
         self._streams.discard(stream)
+        self._said -= stream.size
+        stream.size = 0
 
 
 class _Config:
     def __init__(self, service: ConfigService, responder: Responder) -> None:
         self.current: trace_service_pb2.CurrentLibraryConfig | None = None
+        self.size = 0
+        """Bytes kept of it."""
         self._service = service
         self._responder = responder
 
@@ -200,6 +213,11 @@ class _Config:
             return
         if self.current is not None and not current.HasField("node"):
             current.node.CopyFrom(self.current.node)
+        growth = current.ByteSize() - self.size
+        if not self._service.has_room(growth):
+            self._end(StatusCode.RESOURCE_EXHAUSTED, "this agent keeps as much of Config calls as it may")
+            return
+        self.size += growth
         self.current = current
         self._service.joined(self)
 

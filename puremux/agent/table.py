@@ -20,7 +20,9 @@ from .values import Distribution, Summary, Value
 __all__ = ["Budget", "SeriesTable"]
 
 ENTRY_BYTES = 1_000  # of memory: a source, or a client, with nothing in it
+METRIC_BYTES = 400  # a metric of one source, without its descriptor and series
 SERIES_BYTES, TEXT_BYTES, BUCKET_BYTES = 450, 60, 40  # a series, a text beyond its characters, a bucket
+WIDE = 4  # bytes of each character of a text with any that is not ASCII, at the most
 
 
 class SeriesTable:
@@ -43,23 +45,24 @@ class SeriesTable:
         refused: Counter[Reason] = Counter()
         try:
             source = self._source(client, resource_key)
+            metric = self._metric(source, descriptor)
         except Refused as error:
             refused[error.reason] += len(points)
+            self._tidy(client, resource_key)
             return refused
-        metric = source.metric(descriptor)
         for labels, value, time in points:
             try:
                 self._update(client, metric, labels, value, time, now)
             except Refused as error:
                 refused[error.reason] += 1
-        self._tidy(client, resource_key, source, metric)
+        self._tidy(client, resource_key, (metric,))
         return refused
 
     def expire(self, client: Client, before: float) -> None:
         """Forget the series of a client that were not updated since."""
         for key, source in list(client.sources.items()):
             client.series -= self._budget.release_series(source.expire(before))
-            self._tidy(client, key, source)
+            self._tidy(client, key, tuple(source.metrics.values()))
 
     def _source(self, client: Client, key: bytes) -> Source:
         source = client.sources.get(key)
@@ -68,6 +71,17 @@ class SeriesTable:
             resource = resource_pb2.Resource.FromString(key)
             source = client.sources[key] = Source(resource_attributes(resource))
         return source
+
+    def _metric(self, source: Source, descriptor: Descriptor) -> HeldMetric:
+        """The metric that is described; its unit and description are those that were told last."""
+        metric = source.metrics.get(descriptor.key)
+        if metric is None:
+            self._budget.hold(METRIC_BYTES + _weigh_descriptor(descriptor))
+            metric = source.metrics[descriptor.key] = HeldMetric(descriptor)
+        elif metric.descriptor is not descriptor:
+            self._budget.hold(_weigh_descriptor(descriptor) - _weigh_descriptor(metric.descriptor))
+            metric.descriptor = descriptor
+        return metric
 
     def _update(
         self, client: Client, metric: HeldMetric, labels: LabelValues, value: Value, time: int, now: float
@@ -84,10 +98,15 @@ class SeriesTable:
             series.value, series.time, series.updated = value, time, now
             series.weight += growth
 
-    def _tidy(self, client: Client, key: bytes, source: Source, metric: HeldMetric | None = None) -> None:
-        """Leave no metric without series, and no source without metrics."""
-        if metric is not None and not metric.series:
-            del source.metrics[metric.descriptor.key]
+    def _tidy(self, client: Client, key: bytes, metrics: Iterable[HeldMetric] = ()) -> None:
+        """Leave none of these metrics without series, and no source without metrics."""
+        source = client.sources.get(key)
+        if source is None:
+            return
+        for metric in metrics:
+            if not metric.series:
+                del source.metrics[metric.descriptor.key]
+                self._budget.release(METRIC_BYTES + _weigh_descriptor(metric.descriptor))
         if not source.metrics:
             del client.sources[key]
             self._budget.release(ENTRY_BYTES + 2 * len(key))
@@ -139,8 +158,18 @@ class Budget:
 
 def _weigh(labels: LabelValues, value: Value) -> int:
     """The memory that a series takes, in bytes, estimated."""
-    texts = sum(len(label) + TEXT_BYTES for label in labels if label is not None)
+    texts = sum(_weigh_text(label) for label in labels if label is not None)
     return SERIES_BYTES + texts + BUCKET_BYTES * _parts(value)
+
+
+def _weigh_descriptor(descriptor: Descriptor) -> int:
+    """The memory that a descriptor takes, estimated; where clients share one, it counts for each of them."""
+    texts = (descriptor.name, descriptor.unit, descriptor.description, *descriptor.label_keys)
+    return sum(map(_weigh_text, texts))
+
+
+def _weigh_text(text: str) -> int:
+    return TEXT_BYTES + (len(text) if text.isascii() else WIDE * len(text))
 
 
 def _parts(value: Value) -> int:
