@@ -17,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from .logs import CarefulLogger
 
-__all__ = ["Page", "serve_wsgi"]
+__all__ = ["PageServer", "serve_wsgi"]
 
 logger = CarefulLogger("puremux.page")
 
@@ -31,7 +31,7 @@ HIGHEST_PORT = 65_535
 BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
 
 
-class Page:
+class PageServer:
     """A page that is being served; :meth:`close` ends that."""
 
     def __init__(self, server: _Server, path: str) -> None:
@@ -66,7 +66,7 @@ class Page:
         self._server.socket.close()
 
 
-def serve_wsgi(app: Callable[..., Any], host: str, port: int, path: str = "/metrics") -> Page:
+def serve_wsgi(app: Callable[..., Any], host: str, port: int, path: str = "/metrics") -> PageServer:
     """Serve a WSGI application on threads of its own.
 
     Args:
@@ -84,7 +84,7 @@ def serve_wsgi(app: Callable[..., Any], host: str, port: int, path: str = "/metr
     except OSError as error:
         raise OSError(error.errno, f"cannot serve a page on {host}:{port}: {error.strerror or error}") from error
     server.set_app(_guarded(app))
-    return Page(server, path)
+    return PageServer(server, path)
 
 
 def _guarded(app: Callable[..., Any]) -> Callable[..., Any]:

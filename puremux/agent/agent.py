@@ -21,9 +21,9 @@ from .store import Store
 from .views import AgentView, SamplingView, ServerView
 
 if TYPE_CHECKING:
+    from ..page import PageServer
     from ..zpages import Served
     from .forwarding import Forwarder
-    from .prometheus import Page
     from .spanlog import SpanLog
 
 __all__ = ["Agent"]
@@ -78,7 +78,7 @@ class Agent:
             tls=tls,
             limits=self.store.limits.of_server,
         )
-        self._page: Page | None = None
+        self._page: PageServer | None = None
         self._zpages: Served | None = None
         self._forwarder: Forwarder | None = None
         self._span_log: SpanLog | None = None
@@ -205,7 +205,7 @@ class Agent:
         self._span_log = SpanLog(path)
         self.store.on_spans(self._span_log.receive)
 
-    def _serve_page(self, address: str) -> Page:
+    def _serve_page(self, address: str) -> PageServer:
         from .prometheus import serve_page  # here, since it needs prometheus-client, which is an extra
 
         return serve_page(self.store, *_host_and_port(address, "the Prometheus page takes"), view=self.view)

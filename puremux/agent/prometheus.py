@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.samples import Sample
 
-from ..page import Page, serve_wsgi
+from ..page import PageServer, serve_wsgi
 from .families import CONFLICTS, SUFFIXES, Families, Family, Labels, target_labels
 from .own import PREFIX, own_metrics
 from .rendering import render
@@ -29,7 +29,7 @@ from .samples import fits, samples_of
 from .store import Store
 from .views import AgentView, SourceView
 
-__all__ = ["AgentCollector", "Page", "page_app", "serve_page"]
+__all__ = ["AgentCollector", "page_app", "serve_page"]
 
 RENDERING = 30.0  # seconds to wait until another page is made
 PATHS = ("/", "/metrics")
@@ -118,7 +118,7 @@ def serve_page(
     *,
     node_labels: bool = False,
     view: Callable[[], AgentView] | None = None,
-) -> Page:
+) -> PageServer:
     """Serve the page over HTTP, on threads of its own.
 
     Args:

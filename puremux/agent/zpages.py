@@ -17,7 +17,7 @@ from ..proto import trace_config_pb2
 from ..zpages.book import Bounds, SpanBook
 from ..zpages.pages import CallGroup, ConfigPage, InForce, RpcPage, StatsPage, TracePage, part_of
 from ..zpages.running import RunningSpans
-from ..zpages.site import Filled, Page, Request
+from ..zpages.site import Filled, Request, ZPage
 from ..zpages.surface import Surface
 from ..zpages.text import number
 from ..zpages.views import Row, View, type_name
@@ -61,7 +61,7 @@ class AgentSite:
     def __init__(self, agent: Shown) -> None:
         self.title = f"OpenCensus Agent at {agent.address}"
         self._agent = agent
-        self.pages: Sequence[Page] = (
+        self.pages: Sequence[ZPage] = (
             TracePage(_Traces(agent.store)),
             ClientsPage(agent),
             RpcPage(_Calls(agent)),
@@ -211,7 +211,7 @@ class _Config:
         self._agent.push_config(config)
 
 
-class ClientsPage(Page):
+class ClientsPage(ZPage):
     """clientz: who is connected, what comes from whom and how fast, and what was refused."""
 
     name = "clientz"

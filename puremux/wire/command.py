@@ -26,7 +26,7 @@ from .text import Printer
 from .words import count
 
 if TYPE_CHECKING:
-    from .page import Page
+    from .page import PageWriter
 
 __all__ = ["add_options", "run"]
 
@@ -126,14 +126,14 @@ class _View:
                 self._printer.show(record)
 
 
-def _page(path: Path | None, full: bool) -> Page | None:
+def _page(path: Path | None, full: bool) -> PageWriter | None:
     if path is None:
         return None
     try:
-        from .page import Page
+        from .page import PageWriter
     except ModuleNotFoundError as error:
         raise PuremuxError(f"{error}; a page needs it: pip install 'puremux[zpages]'") from None
-    return Page(path, full=full)
+    return PageWriter(path, full=full)
 
 
 class _Tally:

@@ -24,7 +24,7 @@ from .parts import Layer
 from .records import Connection, Frame, HeaderBlock, Message, NotUnderstood, Preface, Record
 from .words import count, printable
 
-__all__ = ["Page"]
+__all__ = ["PageWriter"]
 
 MOST_ARROWS = 2_000  # that a page shows
 MOST_LINES = 300  # of one record that are shown
@@ -174,7 +174,7 @@ class Diagram:
         return sum(isinstance(arrow.record, Frame) for arrow in self.arrows)
 
 
-class Page:
+class PageWriter:
     """Gathers records, and writes them as a page.
 
     Args:

@@ -22,7 +22,7 @@ from .book import BUCKETS, ERRORS, Cell, NameView, SpanBook, name_id
 from .charts import bars
 from .details import trace_rows, view_span
 from .running import RunningSpans
-from .site import Answer, Filled, NotHere, Page, Request, Seen
+from .site import Answer, Filled, NotHere, Request, Seen, ZPage
 from .surface import Surface
 from .views import View, distribution_titles
 
@@ -107,7 +107,7 @@ class NameRow(NamedTuple):
     running: int
 
 
-class TracePage(Page):
+class TracePage(ZPage):
     """tracez: spans by name, latency and status; and each span that is held, in full.
 
     Args:
@@ -261,7 +261,7 @@ class Calls(Protocol):
         """The methods' figures."""
 
 
-class RpcPage(Page):
+class RpcPage(ZPage):
     """rpcz: calls by method.
 
     Args:
@@ -295,7 +295,7 @@ class Stats(Protocol):
         """The views, with their newest values."""
 
 
-class StatsPage(Page):
+class StatsPage(ZPage):
     """statsz: views, with their distributions drawn.
 
     Args:
@@ -350,7 +350,7 @@ class Config(Protocol):
         """
 
 
-class ConfigPage(Page):
+class ConfigPage(ZPage):
     """traceconfigz: the sampler and the limits of spans, to see and to change.
 
     Args:

@@ -22,7 +22,7 @@ from .charts import Line, line_chart
 from .history import History, Sample
 from .pages import CallGroup, ConfigPage, InForce, RpcPage, StatsPage, TracePage
 from .running import RunningSpans, observe_tracers, stop_observing
-from .site import Filled, Page, Request
+from .site import Filled, Request, ZPage
 from .surface import Surface, metrics_in, spans_in
 from .text import number
 from .views import View, view_of
@@ -111,7 +111,7 @@ class ProgramSite:
         self._sent = _Sent(exporter, bounds)
         self._running = RunningSpans()
         seen = self._running if observe_tracers(self._running) else None
-        self.pages: Sequence[Page] = (
+        self.pages: Sequence[ZPage] = (
             TracePage(_Traces(self._sent.book, seen)),
             RpcPage(_Calls()),
             StatsPage(_Stats(self._sent, exporter)),
@@ -209,7 +209,7 @@ class _Config:
         self._sampler.apply(config.SerializeToString())
 
 
-class ExporterPage(Page):
+class ExporterPage(ZPage):
     """exporterz: the connection, what became of spans and metrics, what went wrong, and all of that over time.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from ..exporter import Exporter
-from ..page import Page, serve_wsgi
+from ..page import PageServer, serve_wsgi
 from .book import Bounds
 from .program import ProgramSite
 from .render import require_jinja2
@@ -22,7 +22,7 @@ __all__ = ["Served", "app", "serve", "serve_site"]
 class Served:
     """zPages that are being served; :meth:`close`, or the end of a ``with`` block, ends that."""
 
-    def __init__(self, pages: ZPages, page: Page) -> None:
+    def __init__(self, pages: ZPages, page: PageServer) -> None:
         self._pages = pages
         self._page = page
         self.url = page.url

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Callable, Protocol, Union
 
-__all__ = ["Answer", "Filled", "NotHere", "Page", "Request", "Seen", "Site"]
+__all__ = ["Answer", "Filled", "NotHere", "Request", "Seen", "Site", "ZPage"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Seen:
 Answer = Union[Filled, Seen]
 
 
-class Page(Protocol):
+class ZPage(Protocol):
     """One page; its methods run on the page server's threads."""
 
     name: str
@@ -89,7 +89,7 @@ class Site(Protocol):
     role: str
     """``exporter`` or ``agent``."""
 
-    pages: Sequence[Page]
+    pages: Sequence[ZPage]
 
     def overview(self) -> Sequence[tuple[str, str]]:
         """Names and figures for the first page."""

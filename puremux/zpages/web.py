@@ -21,7 +21,7 @@ from typing import Any, Callable, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from .render import STYLE, render, style_sheet
-from .site import Filled, NotHere, Page, Request, Seen, Site
+from .site import Filled, NotHere, Request, Seen, Site, ZPage
 
 __all__ = ["PREFIX", "ZPages"]
 
@@ -114,7 +114,7 @@ class ZPages:
     def _index(self) -> Filled:
         return Filled("index.html", {"overview": self.site.overview()})
 
-    def _made_by(self, environ: Mapping[str, Any], page: Page, rest: list[str]) -> Callable[[], Filled | Seen]:
+    def _made_by(self, environ: Mapping[str, Any], page: ZPage, rest: list[str]) -> Callable[[], Filled | Seen]:
         if environ["REQUEST_METHOD"] == "POST" and page.changes:
             form = _form(environ)
             _check_origin(environ)
@@ -125,7 +125,7 @@ class ZPages:
         query = _fields(environ.get("QUERY_STRING", ""))
         return lambda: page.get(Request(rest, query))
 
-    def _made(self, base: str, make: Callable[[], Filled | Seen], page: Page | None) -> Seen | tuple[str, bytes]:
+    def _made(self, base: str, make: Callable[[], Filled | Seen], page: ZPage | None) -> Seen | tuple[str, bytes]:
         try:
             filled = make()
         except NotHere as error:
@@ -134,7 +134,7 @@ class ZPages:
             return filled
         return filled.status, self._render(base, filled, page)
 
-    def _render(self, base: str, filled: Filled, page: Page | None) -> bytes:
+    def _render(self, base: str, filled: Filled, page: ZPage | None) -> bytes:
         ours = {"site": self.site, "page": page, "base": base, "style": f"{base}/{STYLE}", "token": self._token}
         return render(filled.template, {**ours, **filled.values})
 

@@ -15,7 +15,7 @@ from fuzz.common import DATA, GOAWAY, HEADERS, PING, SETTINGS, raw
 from puremux.proto import trace_pb2, trace_service_pb2
 from puremux.protocol.metadata import request_headers
 from puremux.wire import Connection, Decoder, Piece
-from puremux.wire.page import MOST_ARROWS, Page
+from puremux.wire.page import MOST_ARROWS, PageWriter
 from puremux.wire.records import CLIENT, SERVER
 from puremux.wire.session import SessionWriter
 from puremux.wire.sources import Recording
@@ -56,7 +56,7 @@ def write(path: Path, pieces: list[Piece]) -> str:
     for piece in pieces:
         writer.write(piece)
     writer.close()
-    decoder, page = Decoder(), Page(path)
+    decoder, page = Decoder(), PageWriter(path)
     for piece in Recording(path.with_suffix(".session")):
         for record in decoder.read(piece):
             page.add(record)

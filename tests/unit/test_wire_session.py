@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from puremux.errors import PuremuxError
 from puremux.transport.tap import BytesPassed
 from puremux.wire import Connection, Piece, Recorder
-from puremux.wire.page import Page
+from puremux.wire.page import PageWriter
 from puremux.wire.records import CLIENT, SERVER
 from puremux.wire.session import SessionWriter, read_session
 
@@ -110,7 +110,7 @@ def test_a_session_is_its_owners_only(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="files have owners and modes on POSIX")
 def test_a_page_is_its_owners_only(tmp_path: Path) -> None:
-    Page(tmp_path / "page.html").write()
+    PageWriter(tmp_path / "page.html").write()
     assert stat.S_IMODE((tmp_path / "page.html").stat().st_mode) == 0o600
 
 
