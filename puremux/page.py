@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
 import socket
 import socketserver
 import threading
 import time
+import weakref
 from typing import Any, Callable
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -59,11 +61,6 @@ class PageServer:
             self._thread.join(CLOSING)
         self._server.server_close()
         self._server.wait(CLOSING)
-
-    def let_go(self) -> None:
-        """In a forked child: hold the port no longer, which is the parent's to serve."""
-        self._closed = True
-        self._server.socket.close()
 
 
 def serve_wsgi(app: Callable[..., Any], host: str, port: int, path: str = "/metrics") -> PageServer:
@@ -121,10 +118,20 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
     def __init__(self, family: socket.AddressFamily, address: Any) -> None:
         self.address_family = family
+        self._begin()
+        super().__init__(address, _Handler)
+        _SERVERS.add(self)
+
+    def _begin(self) -> None:
         self._slots = threading.Semaphore(REQUESTS)
         self._running: dict[Any, float] = {}
         """When each request began."""
-        super().__init__(address, _Handler)
+
+    def let_go(self) -> None:
+        """In a forked child: hold neither the port, which is the parent's to serve, nor who asks it for a page."""
+        for request in [self.socket, *self._running]:
+            request.close()
+        self._begin()
 
     def server_bind(self) -> None:
         """Bind without asking the network for this machine's name, which can take long, as WSGIServer does."""
@@ -183,3 +190,15 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         for _ in range(REQUESTS):
             if not self._slots.acquire(timeout=max(0.0, until - time.monotonic())):
                 return
+
+
+_SERVERS: weakref.WeakSet[_Server] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for server in list(_SERVERS):
+        server.let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

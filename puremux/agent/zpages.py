@@ -73,9 +73,6 @@ class AgentSite:
         """How things stand, in a few figures."""
         return _figures(self._agent)
 
-    def when_forked(self, do: Callable[[], None]) -> None:
-        """An agent's connections do not outlive a fork, and neither does anything here that could matter."""
-
     def close(self) -> None:
         """Nothing is held here."""
 

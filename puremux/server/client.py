@@ -91,6 +91,10 @@ class Client:
         """Close the connection without another word."""
         self._link.close()
 
+    def abandon(self) -> None:
+        """Close our copy of the parent's socket.  In a forked child."""
+        self._link.abandon()
+
     def end_calls(self, sentence: str) -> int:
         """End all calls as RESOURCE_EXHAUSTED; return how many they were."""
         running = list(self._calls.values())

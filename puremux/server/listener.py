@@ -62,6 +62,10 @@ class Listener:
         """Listen no more."""
         self._driver.call_soon(self._close)
 
+    def abandon(self) -> None:
+        """Close our copy of the parent's socket.  In a forked child."""
+        self._sock.close()
+
     def _close(self) -> None:
         self._driver.forget(self)
         self._sock.close()

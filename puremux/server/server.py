@@ -67,6 +67,7 @@ class Server:
         self._received_bytes = 0  # of the clients that there are, when what is unfinished was last summed up
         self._draining = False
         self._closed = False
+        self.driver.on_fork(self._after_fork)
         self._look()
 
     def listen(self, address: str, default_port: int = 443) -> str:
@@ -135,6 +136,15 @@ class Server:
             self.wait(grace)
         self.do(self._close)
         self.driver.close()
+
+    def _after_fork(self) -> None:
+        """In a forked child, whose parent serves on: let go of its sockets, without a word to anybody."""
+        self._closed = self._draining = True
+        for listener in self._listeners:
+            listener.abandon()
+        for client in self._clients:
+            client.abandon()
+        self._listeners, self._clients = [], set()
 
     # Under the driver's lock
 

@@ -40,7 +40,6 @@ class _Sent:
     def __init__(self, exporter: Exporter, bounds: Bounds) -> None:
         self.book = SpanBook(bounds)
         self.history = History(_weakly(exporter))
-        self.on_fork: Callable[[], None] = lambda: None
         self._begin()
 
     def _begin(self) -> None:
@@ -75,7 +74,6 @@ class _Sent:
         self.book.forget()
         self.history.forget()
         self._begin()
-        self.on_fork()
 
     def metrics(self) -> list[bytes]:
         """Each metric as it was sent last."""
@@ -130,10 +128,6 @@ class ProgramSite:
             ("spans dropped", number(sum(stats["dropped"].values()))),
             ("metrics confirmed", number(stats["metrics"]["confirmed"])),
         ]
-
-    def when_forked(self, do: Callable[[], None]) -> None:
-        """Have something done in a forked child, where these pages are not served."""
-        self._sent.on_fork = do
 
     def close(self) -> None:
         """Watch no more."""

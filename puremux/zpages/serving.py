@@ -105,5 +105,4 @@ def serve_site(site: Site, host: str, port: int, hosts: Iterable[str] = ()) -> S
     require_jinja2()
     pages = ZPages(site, {host, *hosts})
     page = serve_wsgi(pages, host, port, PREFIX + "/")
-    site.when_forked(page.let_go)
     return Served(pages, page)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Protocol, Union
+from typing import Any, Protocol, Union
 
 __all__ = ["Answer", "Filled", "NotHere", "Request", "Seen", "Site", "ZPage"]
 
@@ -96,6 +96,3 @@ class Site(Protocol):
 
     def close(self) -> None:
         """Nobody will ask any more."""
-
-    def when_forked(self, do: Callable[[], None]) -> None:
-        """Have something done in a forked child, where nobody serves these pages."""
