@@ -5,11 +5,14 @@ Floor 5, agent: imports server's limits.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from ..server import ServerLimits
 
 __all__ = ["AgentLimits"]
+
+LARGEST = 2**63 - 1
+MOST = {"max_streams": 2**31 - 1}  # what SETTINGS_MAX_CONCURRENT_STREAMS allows with ids for so many
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,10 @@ class AgentLimits:
         return ServerLimits(self.max_connections, self.max_streams, self.max_message_bytes, self.max_partial_bytes)
 
     def __post_init__(self) -> None:
-        for name, limit in asdict(self).items():
-            if not isinstance(limit, (int, float)) or not limit >= 0:
-                raise ValueError(f"AgentLimits: {name} takes a number from 0 up, not {limit!r}")
+        for field in fields(self):
+            limit, most = getattr(self, field.name), MOST.get(field.name, LARGEST)
+            if field.type == "float" and not (isinstance(limit, (int, float)) and limit >= 0):
+                raise ValueError(f"AgentLimits: {field.name} takes a number from 0 up, not {limit!r}")
+            if field.type == "int" and not (type(limit) is int and 0 <= limit <= most):
+                up = "up" if most == LARGEST else f"to {most}"
+                raise ValueError(f"AgentLimits: {field.name} takes a whole number from 0 {up}, not {limit!r}")

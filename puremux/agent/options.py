@@ -29,6 +29,8 @@ from .limits import AgentLimits
 
 __all__ = ["ConfigError", "add_options", "gather", "read_file"]
 
+LARGEST_FILE = 1024 * 1024  # bytes; there are files without an end
+
 DEFAULTS: Mapping[str, Any] = {"listen": "localhost:55678", "grace": 5.0, "live": False, "limits": {}}
 LIMITS = {field.name: field.type for field in dataclasses.fields(AgentLimits)}
 
@@ -85,7 +87,9 @@ def read_file(path: str, known: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: it cannot be read, or has a key or a value that is none; the message names the file and the key.
     """
     try:
-        found = _toml().loads(Path(path).read_text(encoding="utf-8"))
+        found = _toml().loads(_text_of(path))
+    except RecursionError:
+        raise ConfigError(f"{path} cannot be read: it is nested too deeply") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(f"{path} cannot be read: {reason}") from None
@@ -97,23 +101,33 @@ def read_file(path: str, known: Mapping[str, Any]) -> dict[str, Any]:
     return dict(found)
 
 
+def _text_of(path: str) -> str:
+    with Path(path).open("rb") as file:
+        data = file.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise ValueError(f"it has more than {LARGEST_FILE} bytes")
+    return data.decode()
+
+
 def _check(path: str, key: str, value: Any) -> None:
     if key == "limits":
         _check_limits(path, value)
         return
     wanted, words = _kind(key)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool) or "\0" in str(value):
         raise ConfigError(f"{path}: {key} takes {words}, not {value!r}")
 
 
 def _check_limits(path: str, limits: Any) -> None:
     if not isinstance(limits, dict):
         raise ConfigError(f"{path}: limits is a table, not {limits!r}")
-    for name, limit in limits.items():
+    for name in limits:
         if name not in LIMITS:
             raise ConfigError(f"{path}: there is no limit {name!r}; there are {', '.join(LIMITS)}")
-        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or limit < 0:
-            raise ConfigError(f"{path}: limits.{name} takes a number from 0 up, not {limit!r}")
+    try:
+        AgentLimits(**limits)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {str(error).replace('AgentLimits: ', 'limits.')}") from None
 
 
 def _kind(key: str) -> tuple[Any, str]:

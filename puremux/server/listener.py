@@ -114,7 +114,10 @@ def open_listener(address: str, default_port: int) -> tuple[socket.socket, str]:
 def _listening_socket(place: HostPort | UnixSocket) -> socket.socket:
     if isinstance(place, UnixSocket):
         return _bound(socket.socket(socket.AF_UNIX), _freed(place.path))
-    info = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    try:
+        info = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {place}: {error.strerror}") from error
     sock = socket.socket(info[0], info[1])
     if os.name == "posix":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # restart on the port of connections just closed

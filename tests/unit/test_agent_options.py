@@ -82,9 +82,17 @@ def test_the_command_line_holds_against_the_file(write: Any) -> None:
         pytest.param("grace = true", ["grace takes a number of seconds, not True"], id="a truth for a number"),
         pytest.param("limits = 3", ["limits is a table, not 3"], id="no table"),
         pytest.param("[limits]\nmax_things = 1", ["no limit 'max_things'", "max_clients"], id="a limit that is none"),
-        pytest.param("[limits]\nmax_clients = -1", ["limits.max_clients takes a number"], id="a limit below zero"),
-        pytest.param('[limits]\nmax_clients = "1"', ["limits.max_clients takes a number"], id="a limit in quotes"),
+        pytest.param(
+            "[limits]\nmax_clients = -1", ["limits.max_clients takes a whole number"], id="a limit below zero"
+        ),
+        pytest.param(
+            '[limits]\nmax_clients = "1"', ["limits.max_clients takes a whole number"], id="a limit in quotes"
+        ),
+        pytest.param("[limits]\nmax_streams = 1.5", ["limits.max_streams takes a whole number"], id="half a stream"),
+        pytest.param('spans = "a\\u0000b"', ["spans takes a text, not"], id="a text that no system call takes"),
         pytest.param("listen = ", ["cannot be read: "], id="no TOML"),
+        pytest.param("limits = " + "{a=" * 5_000, ["cannot be read: it is nested too deeply"], id="very deep"),
+        pytest.param("#" * 2_000_000, ["cannot be read: it has more than 1048576 bytes"], id="very long"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_one_sentence(write: Any, text: str, words: list[str]) -> None:
@@ -96,9 +104,44 @@ def test_what_is_wrong_in_a_file_is_one_sentence(write: Any, text: str, words: l
     assert [word for word in words if word not in sentence] == []
 
 
+def test_a_file_without_an_end_is_not_read_to_it() -> None:
+    with pytest.raises(ConfigError, match=r"^/dev/zero cannot be read: it has more than 1048576 bytes$"):
+        parse("--config", "/dev/zero")
+
+
+def test_a_file_in_another_encoding_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_bytes('spans = "/var/log/café"'.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"agent\.toml cannot be read: 'utf-8' codec can't decode byte 0xe9"):
+        parse("--config", str(path))
+
+
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^/no/such/file cannot be read: No such file or directory$"):
         parse("--config", "/no/such/file")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_streams": 2.5},
+        {"max_streams": 2**31},
+        {"max_streams": True},
+        {"max_bytes_held": 2**63},
+        {"max_clients": "7"},
+        {"max_clients": -1},
+        {"stale_after": float("nan")},
+        {"stale_after": -1.0},
+    ],
+)
+def test_limits_that_cannot_be(limits: dict[str, Any]) -> None:
+    (name,) = limits
+    with pytest.raises(ValueError, match=f"^AgentLimits: {name} takes a (whole )?number from 0 "):
+        AgentLimits(**limits)
+
+
+def test_limits_that_can_be() -> None:
+    AgentLimits(max_streams=2**31 - 1, max_bytes_held=2**40, stale_after=float("inf"), max_clients=0)
 
 
 def test_a_grace_below_zero_is_refused(write: Any) -> None:
