@@ -5,6 +5,7 @@ Floor 5, agent: imports the rest of ``agent``, and zpages, exporter, server, met
 
 from __future__ import annotations
 
+import secrets
 import ssl
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from .views import AgentView, SamplingView, ServerView
 if TYPE_CHECKING:
     from ..page import PageServer
     from ..zpages import Served
-    from .forwarding import Forwarder
+    from .forwarding import Forwarder, NextAgent
     from .spanlog import SpanLog
 
 __all__ = ["Agent"]
@@ -44,8 +45,9 @@ class Agent:
             free one; None for none.  They take the extra ``puremux[zpages]``, and let whoever can reach them change
             the samplers of all clients.
         spans: file to append spans to as JSON lines, ``"-"`` for standard output; None for none.
-        forward: the next agent, to which all spans and metrics are handed on: its address, or an exporter that has
-            options of its own, and is stopped with the agent.
+        forward: the next agent, to which all spans and metrics are handed on: its address, a
+            :class:`puremux.agent.forwarding.NextAgent`, or an exporter that has options of its own, and is stopped with
+            the agent.
         tls: a context of :func:`puremux.transport.tls.server_context`; None for plaintext.
         limits: what clients may ask of the agent.
     Raises:
@@ -63,7 +65,7 @@ class Agent:
         prometheus: str | None = None,
         zpages: str | None = None,
         spans: str | None = None,
-        forward: str | Exporter | None = None,
+        forward: str | NextAgent | Exporter | None = None,
         tls: ssl.SSLContext | None = None,
         limits: AgentLimits | None = None,
     ) -> None:
@@ -72,8 +74,9 @@ class Agent:
         self._config = ConfigService(self.store.limits.max_node_bytes)
         self._health = HealthService(SERVICES)
         self._driver = Driver("puremux agent")
+        self._name = secrets.token_hex(8)
         self._server = Server(
-            methods(self.store, self._config, self._health, self._ended_call),
+            methods(self.store, self._config, self._health, self._ended_call, self._name),
             driver=self._driver,
             tls=tls,
             limits=self.store.limits.of_server,
@@ -187,10 +190,10 @@ class Agent:
         forwarder, self._forwarder = self._forwarder, None
         return forwarder is None or forwarder.stop(timeout)
 
-    def _forward(self, to: str | Exporter) -> None:
-        from .forwarding import Forwarder  # here, since few agents have one
+    def _forward(self, to: str | NextAgent | Exporter) -> None:
+        from .forwarding import Forwarder, NextAgent  # here, since few agents have one
 
-        self._forwarder = Forwarder(to)
+        self._forwarder = Forwarder(NextAgent(to) if isinstance(to, str) else to, self._name)
         self.store.on_spans(self._forwarder.spans)
         self.store.on_metrics(self._forwarder.metrics)
 

@@ -1,6 +1,6 @@
 """``puremux agent``: the embedded agent in the foreground.
 
-Floor 5, agent: imports agent, live, options, sampling and signals, and exporter, transport and errors below.
+Floor 5, agent: imports agent, forwarding, live, options, sampling and signals, and transport and errors below.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import sys
 from typing import Callable
 
 from ..errors import PuremuxError
-from ..exporter import Exporter
 from ..transport.pem import trusting
 from ..transport.tls import server_context
 from .agent import Agent
+from .forwarding import NextAgent
 from .live import LOOK, screen_on
 from .options import add_options, gather
 from .sampling import trace_config
@@ -84,17 +84,15 @@ def _agent(options: argparse.Namespace) -> Agent:
     return agent
 
 
-def _forward(options: argparse.Namespace) -> Exporter | str | None:
-    to: str | None = options.forward
-    if not (options.forward_insecure or options.forward_ca):
-        return to
-    if to is None:
-        raise ValueError("--forward-insecure and --forward-ca need --forward")
+def _forward(options: argparse.Namespace) -> NextAgent | None:
+    if options.forward is None:
+        if options.forward_insecure or options.forward_ca:
+            raise ValueError("--forward-insecure and --forward-ca need --forward")
+        return None
     if options.forward_insecure and options.forward_ca:
         raise ValueError("--forward-insecure and --forward-ca exclude each other")
     tls = trusting(options.forward_ca) if options.forward_ca else None
-    insecure = True if options.forward_insecure else None
-    return Exporter(to, insecure=insecure, tls=tls, service_name="puremux agent", start=False)
+    return NextAgent(options.forward, True if options.forward_insecure else None, tls)
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:

@@ -10,7 +10,9 @@ to make room.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..exporter import Exporter
@@ -18,25 +20,44 @@ from ..proto import metrics_service_pb2, trace_service_pb2
 from .refusal import ForwarderFull
 from .views import ForwardView, MetricsReceived, SpansReceived
 
-__all__ = ["Forwarder"]
+__all__ = ["HOP", "Forwarder", "NextAgent"]
+
+HOP = "puremux-agent"  # metadata of what an agent hands on: its name, by which it knows it again
 
 MOST_BYTES = 1024 * 1024  # of a message: careful agents refuse larger ones, and a Node may have to go in front
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class NextAgent:
+    """Where everything is handed on to."""
+
+    address: str
+    insecure: bool | None = None
+    """As :class:`puremux.Exporter` takes it, and so the next."""
+
+    tls: ssl.SSLContext | None = None
+
+    def exporter(self, name: str) -> Exporter:
+        """What hands on to there for the agent of this name."""
+        options: dict[str, Any] = {"insecure": self.insecure, "tls": self.tls, "headers": {HOP: name}}
+        return Exporter(self.address, service_name="puremux agent", start=False, **options)
+
+
 class Forwarder:
     """Listens to a store, and exports.
 
     Args:
-        to: the address of the next agent, or an exporter with options of its own, which this object then stops.
+        to: the next agent, or an exporter with options of its own, which this object then stops.
+        name: of the agent that hands on; an exporter of one's own does not tell it.
     Raises:
         AddressError: the address cannot be read.
     """
 
-    def __init__(self, to: str | Exporter) -> None:
-        self.target = to if isinstance(to, str) else "the next agent"
-        self._exporter = Exporter(to, service_name="puremux agent") if isinstance(to, str) else to
+    def __init__(self, to: NextAgent | Exporter, name: str) -> None:
+        self.target = to.address if isinstance(to, NextAgent) else "the next agent"
+        self._exporter = to.exporter(name) if isinstance(to, NextAgent) else to
         self._exporter.start()
 
     @property

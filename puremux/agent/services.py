@@ -1,6 +1,6 @@
 """The services of an OpenCensus Agent, as handlers of calls.
 
-Floor 5, agent: imports crowds, health, intake, refusal and store, server and status, and ``puremux.proto``.
+Floor 5, agent: imports crowds, forwarding, health, intake, refusal and store, server and status, and ``puremux.proto``.
 Spec: opencensus-proto's agent services.  As the real agents do, an Export call is answered by its status alone, once
 the client has half-closed it and everything on it has been taken.
 """
@@ -13,6 +13,7 @@ from ..proto import metrics_service_pb2, trace_config_pb2, trace_service_pb2
 from ..server import Handler, Method, Responder
 from ..status import StatusCode
 from . import crowds
+from .forwarding import HOP
 from .health import HealthService
 from .intake import MetricsIntake, TraceIntake
 from .refusal import IntakeError
@@ -32,12 +33,13 @@ MOST_SAID = 32 * 1024 * 1024  # bytes kept of what all clients say of themselves
 
 
 def methods(
-    store: Store, config: ConfigService, health: HealthService, ended_call: Callable[[str], None]
+    store: Store, config: ConfigService, health: HealthService, ended_call: Callable[[str], None], name: str
 ) -> dict[str, Method]:
     """What the agent serves, by path.
 
     Args:
         ended_call: told why a call is ended of which not all was looked at.
+        name: the agent's, by which it knows what it has handed on itself.
     """
     most = store.limits.max_message_items
     trace_request, metrics_request = (
@@ -47,9 +49,11 @@ def methods(
     spans = _Reader(trace_request.FromString, crowds.spans_items, most, ended_call)
     metrics = _Reader(metrics_request.FromString, crowds.metrics_items, most, ended_call)
     return {
-        trace_service_pb2.TRACE_SERVICE_EXPORT_PATH: lambda responder: _Export(responder, spans, TraceIntake(store)),
+        trace_service_pb2.TRACE_SERVICE_EXPORT_PATH: lambda responder: _Export(
+            responder, spans, TraceIntake(store), name
+        ),
         metrics_service_pb2.METRICS_SERVICE_EXPORT_PATH: lambda responder: _Export(
-            responder, metrics, MetricsIntake(store)
+            responder, metrics, MetricsIntake(store), name
         ),
         trace_service_pb2.TRACE_SERVICE_CONFIG_PATH: config.serve,
         **health.methods(),
@@ -102,10 +106,12 @@ class _Reader:
 class _Export:
     """One Export call: each message goes to the store, the half-close is answered with OK."""
 
-    def __init__(self, responder: Responder, reader: _Reader, intake: TraceIntake | MetricsIntake) -> None:
+    def __init__(self, responder: Responder, reader: _Reader, intake: TraceIntake | MetricsIntake, name: str) -> None:
         self._responder = responder
         self._reader = reader
         self._intake = intake
+        if (HOP, name) in responder.request.metadata:
+            responder.finish(StatusCode.FAILED_PRECONDITION, "this agent would hand everything on to itself")
 
     def message(self, payload: bytes) -> None:
         try:

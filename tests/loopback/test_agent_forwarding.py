@@ -11,6 +11,7 @@ import pytest
 from puremux import Channel, Exporter, RpcError, StatusCode
 from puremux.agent import Agent
 from puremux.agent.agent import leads_back
+from puremux.agent.forwarding import NextAgent
 from puremux.exporter.streams import Pace
 from puremux.proto import metrics_service_pb2, trace_service_pb2
 from tests.shared.agent_messages import metric, metrics_request, node, resource, span, spans_request
@@ -131,6 +132,22 @@ def test_an_exporter_to_the_agent_itself_is_refused(refused_port: int) -> None:
     exporter = Exporter(f"127.0.0.1:{refused_port}", insecure=True, start=False)
     with pytest.raises(ValueError, match="cannot be its own next agent"):
         Agent(f"localhost:{refused_port}", forward=exporter)
+
+
+@pytest.mark.parametrize("host", ["[::ffff:127.0.0.1]", "0.0.0.0"])
+def test_a_way_back_that_no_address_tells_is_no_circle(host: str, refused_port: int) -> None:
+    """As a name of this machine may be one, or a balancer: a span would go round for ever."""
+    there = NextAgent(f"{host}:{refused_port}", insecure=True)
+    with Agent(f"127.0.0.1:{refused_port}", forward=there) as agent:
+        export(agent.address, spans_request(span(), node=node()))
+        eventually(lambda: "hand everything on to itself" in last_error(agent), LIMIT, "it hears of it")
+        assert agent.view().totals.spans == 1
+
+
+def last_error(agent: Agent) -> str:
+    forward = agent.view().forward
+    assert forward is not None
+    return forward.last_error or ""
 
 
 def test_an_agent_is_not_its_own_next_one() -> None:
