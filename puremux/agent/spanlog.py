@@ -4,11 +4,13 @@ Floor 5, agent: imports refusal, spanjson, views, exporter's complaints and ``pu
 
 A line is a span as spanjson writes it, with the ``node`` that sent it and the ``resource`` that it comes from.  The
 lines of a request leave in one write without a buffer, so what was acknowledged outlives a SIGKILL.  All is ASCII: the
-names of spans are hostile input, and a terminal may be looking.
+names of spans are hostile input, and a terminal may be looking.  A file that was moved away or deleted, as logrotate
+does, is made anew before the next write.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
@@ -17,6 +19,7 @@ import selectors
 import stat
 import sys
 import time
+from pathlib import Path
 from typing import Callable
 
 from ..exporter.complaints import Complaints
@@ -32,6 +35,8 @@ NEWLINE = 0x0A
 to_json = json.JSONEncoder(allow_nan=False).encode
 
 logger = logging.getLogger("puremux.agent")
+
+OWNER_ONLY = 0o600  # of a new file: spans can hold what is secret
 
 PATIENCE = 2.0  # seconds for whoever reads from a pipe: the agent's other clients wait meanwhile
 PIPE_BYTES = 4096  # that a pipe takes without blocking when it says that it is writable (POSIX PIPE_BUF on Linux)
@@ -54,10 +59,11 @@ class SpanLog:
         self.failed = 0
         """Spans that could not be written; each came in a request that was refused."""
         self._clock = clock
+        self._descriptor = -1
+        self._selector: selectors.BaseSelector | None = None
         self._complaints = Complaints(logger, clock)
         self._torn = False
-        self._descriptor = _open(path)
-        self._selector = _selector(self._descriptor)
+        self._open()
 
     @property
     def last_error(self) -> str | None:
@@ -72,6 +78,9 @@ class SpanLog:
         """
         lines = span_lines(received)
         try:
+            if self._file is not None and self._file != _identity(self.path):
+                self.close()
+                self._open()
             self._write(lines)
         except OSError as error:
             self.failed += len(received.request.spans)
@@ -88,6 +97,13 @@ class SpanLog:
         if self._descriptor >= 0 and self.path != "-":
             os.close(self._descriptor)
         self._descriptor = -1
+
+    def _open(self) -> None:
+        self._descriptor = _open(self.path)
+        self._file = _identity(self.path) if _is_file(self._descriptor) and self.path != "-" else None
+        """What the path leads to, if that is a file; None for pipes, terminals and standard output."""
+        self._torn = self._file is not None and _is_torn(self.path)
+        self._selector = _selector(self._descriptor)
 
     def _write(self, lines: bytes) -> None:
         """Write all; if it ends within a line, the next write begins with a new one."""
@@ -111,14 +127,35 @@ def _open(path: str) -> int:
     for name in ("O_CLOEXEC", "O_BINARY", "O_NONBLOCK"):  # the last for a named pipe that nobody reads from
         flags |= getattr(os, name, 0)
     try:
-        return os.open(path, flags, 0o644)
+        return os.open(path, flags, OWNER_ONLY)
     except OSError as error:
         raise OSError(error.errno, f"cannot write spans to {path}: {error.strerror}") from error
 
 
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from all others; None if there is none at the path."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  a Path would take longer to make than this, before each write
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_torn(path: str) -> bool:
+    """Whether a file ends within a line, as after a kill or on a full disk."""
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:  # OSError: it is empty, or not ours to read
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+    return False
+
+
 def _selector(descriptor: int) -> selectors.BaseSelector | None:
     """What waits until a pipe or terminal takes more; None for a file, which always does."""
-    if os.name != "posix" or stat.S_ISREG(os.fstat(descriptor).st_mode):
+    if os.name != "posix" or _is_file(descriptor):
         return None
     selector = selectors.DefaultSelector()
     try:

@@ -248,6 +248,61 @@ def test_a_path_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     assert caught.value.errno == errno.EISDIR
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes and moves of open files are POSIX's")
+class TestTheFile:
+    """Its mode, and what becomes of it while the agent runs."""
+
+    def test_a_new_one_is_for_its_owner_only(self, tmp_path: Path) -> None:
+        before = os.umask(0)
+        try:
+            SpanLog(str(tmp_path / "spans.jsonl")).close()
+        finally:
+            os.umask(before)
+        assert (tmp_path / "spans.jsonl").stat().st_mode & 0o777 == 0o600
+
+    def test_one_that_is_there_keeps_its_mode(self, tmp_path: Path) -> None:
+        path = tmp_path / "spans.jsonl"
+        path.touch(0o640)
+        path.chmod(0o640)
+        SpanLog(str(path)).close()
+        assert path.stat().st_mode & 0o777 == 0o640
+
+    def test_after_it_was_moved_away_a_new_one_is_made(self, log: SpanLog, tmp_path: Path) -> None:
+        log.receive(received(span(1)))
+        Path(log.path).rename(tmp_path / "old")
+        log.receive(received(span(2)))
+        assert [each["span_id"][-1] for each in lines(log)] == ["2"]
+        assert len((tmp_path / "old").read_text().splitlines()) == 1
+
+    def test_after_another_took_its_place_that_is_written(self, log: SpanLog, tmp_path: Path) -> None:
+        log.receive(received(span(1)))
+        (tmp_path / "new").write_text("")
+        (tmp_path / "new").rename(log.path)
+        log.receive(received(span(2)))
+        assert [each["span_id"][-1] for each in lines(log)] == ["2"]
+
+    def test_without_a_place_for_it_spans_are_refused_until_there_is_one(self, tmp_path: Path) -> None:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        log = SpanLog(str(folder / "spans.jsonl"))
+        (folder / "spans.jsonl").unlink()
+        folder.rmdir()
+        with pytest.raises(ListenerFailed, match=r"cannot be written to .*: cannot write spans to .*: No such file"):
+            log.receive(received(span(1)))
+        folder.mkdir()
+        log.receive(received(span(2)))
+        assert [each["span_id"][-1] for each in lines(log)] == ["2"]
+        log.close()
+
+    def test_a_line_that_an_earlier_run_did_not_end_spoils_no_other(self, tmp_path: Path) -> None:
+        path = tmp_path / "spans.jsonl"
+        path.write_text('{"trace_id": "00')
+        log = SpanLog(str(path))
+        log.receive(received(span(2)))
+        log.close()
+        assert json.loads(path.read_text().splitlines()[1])["span_id"][-1] == "2"
+
+
 def test_standard_output_by_a_dash(capfd: pytest.CaptureFixture[str]) -> None:
     log = SpanLog("-")
     log.receive(received(span()))
