@@ -13,7 +13,7 @@ import pytest
 
 from puremux import Exporter
 from puremux.agent import Agent
-from tests.unit.agent_messages import node, span, spans_request
+from tests.shared.agent_messages import node, span, spans_request
 
 LIMIT = 10.0
 

@@ -10,7 +10,7 @@ from puremux.agent import services
 from puremux.agent.services import ConfigService
 from puremux.proto.trace_service_pb2 import CurrentLibraryConfig
 from puremux.status import StatusCode
-from tests.unit.agent_messages import node
+from tests.shared.agent_messages import node
 
 
 class Call:

@@ -46,7 +46,7 @@ def fill(store: Store, count: int, pid: int = 7) -> None:
         ),
         pytest.param({"max_series": 3}, Reason.TOO_MANY_SERIES, "holds 3 time series, and takes no more", id="series"),
         pytest.param(
-            {"max_bytes_held": 4_000}, Reason.OUT_OF_MEMORY, "as much of metrics as it may, 4000", id="memory"
+            {"max_bytes_held": 4_700}, Reason.OUT_OF_MEMORY, "as much of metrics as it may, 4700", id="memory"
         ),
     ],
 )
@@ -129,10 +129,44 @@ def test_a_metrics_large_resource_is_refused_with_it() -> None:
     assert list(held(store)) == [("shop", "small")]
 
 
-@pytest.mark.parametrize("limit", [-1, float("nan"), "many", None])
-def test_limits_are_numbers_from_0_up(limit: Any) -> None:
-    with pytest.raises(ValueError, match="max_clients takes a number"):
-        AgentLimits(max_clients=limit)
+def test_descriptors_count_against_the_memory_that_may_be_held() -> None:
+    store = make_store(max_bytes_held=1_000_000)
+    metrics = [metric(f"m{number}", description="x" * 15_000) for number in range(100)]
+    with pytest.raises(LimitReached):
+        MetricsIntake(store).receive(metrics_request(*metrics, node=node()))
+    totals = store.totals()
+    assert totals.series < 70
+    assert totals.bytes <= 1_000_000
+    assert totals.refused_time_series == {Reason.OUT_OF_MEMORY: 100 - totals.series}
+
+
+def test_a_description_that_grows_counts_too() -> None:
+    store = make_store(max_bytes_held=10_000)
+    intake = MetricsIntake(store)
+    intake.receive(metrics_request(metric("m", 1, description="short"), node=node()))
+    with pytest.raises(LimitReached):
+        intake.receive(metrics_request(metric("m", 2, description="x" * 10_000)))
+    assert held(store) == {("shop", "m"): 1}
+
+
+def test_what_is_not_ascii_counts_as_what_it_takes() -> None:
+    def bytes_of(label: str) -> int:
+        store = make_store()
+        MetricsIntake(store).receive(metrics_request(metric("m", labels={"k": label}), node=node()))
+        return store.totals().bytes
+
+    assert bytes_of("x" * 999 + "\N{SNOWMAN}") - bytes_of("x" * 1_000) == 3_000
+
+
+def test_what_expires_gives_its_memory_back() -> None:
+    clock = Clock()
+    store = make_store(clock)
+    intake = MetricsIntake(store)
+    intake.receive(metrics_request(metric("m", description="x" * 1_000), metric("n"), node=node()))
+    intake.receive(metrics_request(metric("m", description="x" * 2_000)))
+    clock.now += store.limits.stale_after + 1
+    assert store.expire() == 1
+    assert (store.totals().bytes, store.totals().series) == (0, 0)
 
 
 @pytest.mark.parametrize(
