@@ -21,12 +21,12 @@ from puremux import page as page_module
 from puremux.agent.intake import MetricsIntake
 from puremux.agent.prometheus import serve_page
 from puremux.agent.store import Store
-from puremux.page import Page, serve_wsgi
+from puremux.page import PageServer, serve_wsgi
 from tests.shared.agent_messages import metric, metrics_request, node
 from tests.shared.waiting import eventually
 
 
-def fetch(page: Page, path: str = "/metrics", **headers: str) -> tuple[int, dict[str, str], bytes]:
+def fetch(page: PageServer, path: str = "/metrics", **headers: str) -> tuple[int, dict[str, str], bytes]:
     """One request, with a bound."""
     connection = http.client.HTTPConnection(str(page.host), page.port, timeout=20)
     try:
@@ -45,13 +45,15 @@ def store() -> Store:
 
 
 @pytest.fixture
-def page(store: Store) -> Iterator[Page]:
+def page(store: Store) -> Iterator[PageServer]:
     served = serve_page(store, "127.0.0.1", 0)
     yield served
     served.close()
 
 
-def test_without_descriptors_the_server_rests_between_its_attempts(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_descriptors_the_server_rests_between_its_attempts(
+    page: PageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attempts: list[float] = []
     accept = socket.socket.accept
 
@@ -66,7 +68,7 @@ def test_without_descriptors_the_server_rests_between_its_attempts(page: Page, m
     assert attempts[2] - attempts[0] >= 0.9, "it turned without a rest"
 
 
-def test_a_free_port_is_found_and_told(page: Page) -> None:
+def test_a_free_port_is_found_and_told(page: PageServer) -> None:
     status, headers, body = fetch(page)
     assert page.url == f"http://127.0.0.1:{page.port}/metrics"
     assert status == 200
@@ -86,7 +88,7 @@ def test_ipv6(store: Store) -> None:
         page.close()
 
 
-def test_openmetrics_and_gzip_as_asked_for(page: Page) -> None:
+def test_openmetrics_and_gzip_as_asked_for(page: PageServer) -> None:
     accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
     _, headers, body = fetch(page, Accept=accept, **{"Accept-Encoding": "gzip"})
     assert headers["Content-Encoding"] == "gzip"
@@ -94,11 +96,11 @@ def test_openmetrics_and_gzip_as_asked_for(page: Page) -> None:
 
 
 @pytest.mark.parametrize("path, status", [("/", 200), ("/metrics", 200), ("/metrics?name[]=m", 200), ("/x", 404)])
-def test_paths(page: Page, path: str, status: int) -> None:
+def test_paths(page: PageServer, path: str, status: int) -> None:
     assert fetch(page, path)[0] == status
 
 
-def test_an_address_in_use_is_named(page: Page) -> None:
+def test_an_address_in_use_is_named(page: PageServer) -> None:
     with pytest.raises(OSError, match=rf"cannot serve a page on 127.0.0.1:{page.port}: Address already in use"):
         serve_page(Store(), "127.0.0.1", page.port)
 
@@ -116,7 +118,7 @@ def test_a_port_that_is_none_is_named(port: int) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_that_closes_a_page_does_not_wait_for_it(page: Page) -> None:
+def test_a_forked_child_that_closes_a_page_does_not_wait_for_it(page: PageServer) -> None:
     child = os.fork()
     if child == 0:
         signal.alarm(20)  # it ends, come what may
@@ -137,7 +139,7 @@ def test_a_closed_page_frees_its_port(store: Store) -> None:
     again.close()
 
 
-def test_many_at_once_are_all_served(page: Page) -> None:
+def test_many_at_once_are_all_served(page: PageServer) -> None:
     with ThreadPoolExecutor(16) as pool:
         assert [status for status, _, _ in pool.map(lambda _: fetch(page), range(64))] == [200] * 64
 
@@ -214,7 +216,7 @@ def has_ended(slow: socket.socket) -> bool:
         return True
 
 
-def test_a_client_that_hangs_up_is_no_news(page: Page, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_client_that_hangs_up_is_no_news(page: PageServer, capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(5):
         with socket.create_connection(("127.0.0.1", page.port), timeout=20) as rude:
             rude.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
