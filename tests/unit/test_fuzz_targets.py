@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 FUZZ = Path(__file__).parents[2] / "fuzz"
 NAMES = [
     *("address", "client_connection", "framing", "hpack", "metadata", "percent", "server_connection", "timeout"),
-    *("surface", "wire"),
+    *("agent", "surface", "wire"),
 ]
 SEEDS = [
     pytest.param(name, seed, id=f"{name}: {seed.name}")
