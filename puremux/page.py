@@ -23,7 +23,8 @@ __all__ = ["PageServer", "serve_wsgi"]
 
 logger = CarefulLogger("puremux.page")
 
-REQUESTS = 32  # served at one time, a thread each; whoever comes then is turned away
+REQUESTS = 32  # served at one time, a thread each
+TURN = 2.0  # seconds that whoever comes then waits for a thread before he is turned away
 PATIENCE = 30.0  # seconds that a client may stand still
 LONGEST = 120.0  # seconds for a request as a whole
 CLOSING = 5.0  # seconds for requests that run to end
@@ -114,7 +115,7 @@ class _Handler(WSGIRequestHandler):
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    request_queue_size = 64
+    request_queue_size = 128
 
     def __init__(self, family: socket.AddressFamily, address: Any) -> None:
         self.address_family = family
@@ -150,7 +151,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a request on a thread, if one is free."""
-        if not self._slots.acquire(blocking=False):
+        if not self._slots.acquire(timeout=TURN):
             request.settimeout(1.0)
             request.sendall(BUSY)
             self.shutdown_request(request)

@@ -12,7 +12,6 @@ else the client's Node says is in ``target_info``, to be joined on these two.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, cast
 from urllib.parse import parse_qs
@@ -24,7 +23,7 @@ from prometheus_client.samples import Sample
 from ..page import PageServer, serve_wsgi
 from .families import CONFLICTS, SUFFIXES, Families, Family, Labels, target_labels
 from .own import PREFIX, own_metrics
-from .rendering import render
+from .rendering import Rendered, SharedPages, render
 from .samples import fits, samples_of
 from .store import Store
 from .views import AgentView, SourceView
@@ -32,6 +31,7 @@ from .views import AgentView, SourceView
 __all__ = ["AgentCollector", "page_app", "serve_page"]
 
 RENDERING = 30.0  # seconds to wait until another page is made
+METHODS = ("GET", "HEAD")
 PATHS = ("/", "/metrics")
 READABLE_VERSION = re.compile(r"\d{1,4}(\.\d{1,4})*")
 
@@ -79,36 +79,44 @@ def page_app(
 ) -> Callable[..., Iterable[bytes]]:
     """The page as a WSGI application, to mount in one's own server.
 
-    It serves ``/`` and ``/metrics``, as text or as OpenMetrics, whichever the Accept header asks for.  One request has
-    it at a time, since a page of thousands of clients takes memory.
+    It serves ``/`` and ``/metrics``, as text or as OpenMetrics, whichever the Accept header asks for.  One is made at
+    a time, since a page of thousands of clients takes memory; those who ask meanwhile share the next.
     """
     registry = CollectorRegistry(support_collectors_without_names=True)
     registry.register(AgentCollector(store, node_labels=node_labels, view=view))
-    rendering = threading.Lock()
+    pages = SharedPages()
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("PATH_INFO", "/") not in PATHS:
-            return _answer(start_response, "404 Not Found", "The metrics are at /metrics.\n")
-        if environ.get("REQUEST_METHOD", "GET") not in ("GET", "HEAD"):
+        method = environ.get("REQUEST_METHOD", "GET")
+        if method not in METHODS:
             return _answer(start_response, "405 Method Not Allowed", "Only GET is of use here.\n")
+        if environ.get("PATH_INFO", "/") not in PATHS:
+            answer = _answer(start_response, "404 Not Found", "The metrics are at /metrics.\n")
+            return [] if method == "HEAD" else answer
         accept = environ.get("HTTP_ACCEPT", "")
         if not _is_readable(accept):
             accept = ""  # prometheus-client raises TypeError; a plain page serves everybody
-        names = parse_qs(environ.get("QUERY_STRING", "")).get("name[]")
-        source = registry.restricted_registry(names) if names else registry
-        if not rendering.acquire(timeout=RENDERING):
+        names = parse_qs(environ.get("QUERY_STRING", "")).get("name[]", [])
+        encoding = environ.get("HTTP_ACCEPT_ENCODING", "")
+
+        def make() -> Rendered:
+            return render((registry.restricted_registry(names) if names else registry).collect(), accept, encoding)
+
+        page = pages.get((accept, encoding, *names), make, RENDERING)
+        if page is None:
             return _answer(start_response, "503 Service Unavailable", "Others are asking for this page; try again.\n")
-        try:
-            page = render(source.collect(), accept, environ.get("HTTP_ACCEPT_ENCODING", ""))
-        finally:
-            rendering.release()
-        headers = [("Content-Type", page.content_type), ("Content-Length", str(sum(map(len, page.body))))]
-        if page.content_encoding:
-            headers.append(("Content-Encoding", page.content_encoding))
-        start_response("200 OK", headers)
-        return page.body
+        start_response("200 OK", _headers(page))
+        return [] if method == "HEAD" else page.body
 
     return serve
+
+
+def _headers(page: Rendered) -> list[tuple[str, str]]:
+    length = str(sum(map(len, page.body)))
+    headers = [("Content-Type", page.content_type), ("Content-Length", length), ("Vary", "Accept, Accept-Encoding")]
+    if page.content_encoding:
+        headers.append(("Content-Encoding", page.content_encoding))
+    return headers
 
 
 def serve_page(
@@ -188,5 +196,6 @@ def _is_readable(accept: str) -> bool:
 
 
 def _answer(start_response: Callable[..., Any], status: str, text: str) -> Iterable[bytes]:
-    start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
+    allow = [("Allow", ", ".join(METHODS))] if status.startswith("405") else []
+    start_response(status, [("Content-Type", "text/plain; charset=utf-8"), *allow])
     return [text.encode()]

@@ -21,12 +21,17 @@ class Answer(NamedTuple):
 
 def get(store: Store, path: str = "/metrics", *, query: str = "", accept: str | None = None, **options: Any) -> Answer:
     """What the page's WSGI application answers."""
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query}
-    if accept is not None:
-        environ["HTTP_ACCEPT"] = accept
+    asked = {"PATH_INFO": path, "QUERY_STRING": query, **({} if accept is None else {"HTTP_ACCEPT": accept})}
+    status, headers, body = ask(store, asked, **options)
+    return Answer(status, headers, body.decode())
+
+
+def ask(store: Store, asked: dict[str, str], **options: Any) -> tuple[str, dict[str, str], bytes]:
+    """What it answers to a request as WSGI has it."""
     started: list[Any] = []
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", **asked}
     body = b"".join(page_app(store, **options)(environ, lambda *args: started.extend(args)))
-    return Answer(started[0], dict(started[1]), body.decode())
+    return started[0], dict(started[1]), body
 
 
 def families(store: Store, **options: Any) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -32,8 +34,9 @@ from tests.shared.agent_messages import (
     spans_request,
     summary,
 )
+from tests.shared.waiting import eventually
 from tests.unit.agent_stores import receive, store_of
-from tests.unit.prometheus_pages import OPENMETRICS, get, own
+from tests.unit.prometheus_pages import OPENMETRICS, ask, get, own
 
 # The agent's own figures
 
@@ -105,6 +108,80 @@ def test_any_accept_header_gets_a_page(accept: str, openmetrics: bool) -> None:
 def test_a_page_can_be_asked_for_some_names_only() -> None:
     answer = get(store_of(metric("a"), metric("b")), query="name[]=a")
     assert [sample.name for family in parse_text(answer.body) for sample in family.samples] == ["a"]
+
+
+def test_head_is_answered_without_a_body() -> None:
+    store = store_of(metric("m"))
+    status, headers, body = ask(store, {"REQUEST_METHOD": "HEAD", "HTTP_ACCEPT_ENCODING": "gzip"})
+    assert (status, headers["Content-Encoding"], body) == ("200 OK", "gzip", b"")
+    assert int(headers["Content-Length"]) > 100
+    assert ask(store, {"REQUEST_METHOD": "HEAD", "PATH_INFO": "/x"})[::2] == ("404 Not Found", b"")
+
+
+def test_other_methods_are_told_which_there_are() -> None:
+    status, headers, _ = ask(Store(), {"REQUEST_METHOD": "POST"})
+    assert (status, headers["Allow"]) == ("405 Method Not Allowed", "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    "accepted, is_packed",
+    [
+        ("gzip", True),
+        ("br, GZIP ; q=0.5", True),
+        ("", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("gzip; Q=0.000, br", False),
+        ("gzip;q=many", False),
+    ],
+)
+def test_it_is_packed_for_those_who_take_that(accepted: str, is_packed: bool) -> None:
+    _, headers, _ = ask(Store(), {"HTTP_ACCEPT_ENCODING": accepted})
+    assert headers.get("Content-Encoding") == ("gzip" if is_packed else None)
+    assert headers["Vary"] == "Accept, Accept-Encoding"
+
+
+# Many at once
+
+
+def test_those_who_ask_meanwhile_share_the_next_page() -> None:
+    pages, begun, made = rendering.SharedPages(), threading.Event(), []
+    may_end = threading.Event()
+
+    def make() -> rendering.Rendered:
+        begun.set()
+        assert may_end.wait(20)
+        made.append(rendering.Rendered("text/plain", None, [b"%d" % len(made)]))
+        return made[-1]
+
+    with ThreadPoolExecutor(11) as pool:
+        first = pool.submit(pages.get, "metrics", make, 20.0)
+        assert begun.wait(20)
+        others = [pool.submit(pages.get, key, make, 20.0) for key in ["metrics"] * 8 + ["other"]]
+        eventually(lambda: pages.waiting == 9, 20, "they all wait")
+        may_end.set()
+        found = [each.result() for each in (first, *others)]
+    assert found[0] is made[0], "it was asked for before all others"
+    assert not any(each is made[0] for each in found[1:]), "none is older than its request"
+    assert len({id(each) for each in found[1:9]}) <= 2, "they share one, unless the other page came between"
+    assert pages.waiting == 0
+    assert pages.get("metrics", make, 20.0) is made[-1], "nothing is kept"
+
+
+def test_who_waits_too_long_gets_none() -> None:
+    pages, begun, may_end = rendering.SharedPages(), threading.Event(), threading.Event()
+
+    def make() -> rendering.Rendered:
+        begun.set()
+        assert may_end.wait(20)
+        return rendering.Rendered("text/plain", None, [])
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(pages.get, "metrics", make, 20.0)
+        assert begun.wait(20)
+        assert pages.get("metrics", make, 0.01) is None
+        may_end.set()
+        assert first.result() is not None
 
 
 # Whatever clients send
