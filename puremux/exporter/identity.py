@@ -118,9 +118,9 @@ def _core_library_version() -> str:
     """The version of opencensus, where the program uses it."""
     if "opencensus" not in sys.modules:
         return ""
-    from importlib import metadata  # here, since it takes longer to import than all of puremux.exporter
-
     try:
+        from importlib import metadata  # here, since it takes longer to import than all of puremux.exporter
+
         return metadata.version("opencensus")
     except Exception:  # noqa: BLE001  it is not installed, or so that it cannot be read: no reason to send nothing
         return ""
