@@ -301,7 +301,11 @@ class Subchannel:
         if session in self._draining:
             self._draining.remove(session)
         elif session is self.session:
-            self.error = TransportError(self.peer.name, f"{event.reason[:1].upper()}{event.reason[1:].rstrip('.')}.")
+            reason = event.reason.rstrip(".")
+            if self.state is Connectivity.CONNECTING and "; " not in reason:
+                reason += " before it had sent HTTP/2's SETTINGS; check that a gRPC server listens there"
+                reason += ", and pass insecure=False if it has TLS" if self.peer.scheme == "http" else ""
+            self.error = TransportError(self.peer.name, f"{reason}.")
             self._leave(session)
 
     def _leave(self, session: Session) -> None:

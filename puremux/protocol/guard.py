@@ -209,11 +209,12 @@ class FrameGate:
         greeting = self._greeting
         if greeting[:5] == b"HTTP/":
             line = greeting.split(b"\r\n")[0].decode("latin-1")
-            spoken = f"speaks HTTP/1, not HTTP/2: it answered {line!r}"
+            spoken = f"speaks HTTP/1, not HTTP/2: it answered {line!r}; check that this is its port for gRPC"
         elif greeting[:1] in (b"\x15", b"\x16") and greeting[1:2] == b"\x03":
-            spoken = "speaks TLS where plaintext was expected"
+            spoken = "speaks TLS where plaintext was expected; pass insecure=False, or a context of your own as tls="
         else:
-            spoken = f"does not speak HTTP/2: it began with {greeting[:HEADER_SIZE]!r} where a SETTINGS frame belongs"
+            began = f"it began with {greeting[:HEADER_SIZE]!r} where a SETTINGS frame belongs"
+            spoken = f"does not speak HTTP/2: {began}; check that a gRPC server listens there"
         raise RemoteProtocolError(f"the {self._peer} {spoken}")
 
     def _take_head(self, piece: memoryview) -> bytes | None:

@@ -339,7 +339,7 @@ class Inbound:
     def _end(self, error_code: int, reason: str) -> list[Event]:
         if self._ended is not None:
             return []
-        reason = f"{self._peer}: {reason}" if self._peer else reason
+        reason = reason if self._peer in reason else f"{self._peer}: {reason}"
         self._ended = ConnectionEnded(int(error_code), reason)
         events = self.take_events()
         for call in list(self._calls.values()):

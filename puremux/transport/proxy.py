@@ -171,7 +171,7 @@ class _Talk:
             except BlockingIOError:
                 yield self._wait(Wait(self._until, writing=(self._sock,)))
             except OSError as error:
-                self._fail(f"broke the connection ({error.strerror})")
+                self._fail(f"broke the connection ({error.strerror}); look into its log")
 
     def receive_head(self) -> Step[bytes]:
         """Read status line and headers, and not one byte more: what follows is the server's already."""
@@ -183,15 +183,15 @@ class _Talk:
                 yield self._wait(Wait(self._until, reading=(self._sock,)))
                 continue
             except OSError as error:
-                self._fail(f"broke the connection ({error.strerror})")
+                self._fail(f"broke the connection ({error.strerror}); look into its log")
             if not data:
-                self._fail("closed the connection without an answer")
+                self._fail("closed the connection without an answer; is it an HTTP proxy?")
             end = re.search(rb"\r?\n\r?\n", head + data)
             head += self._sock.recv((end.end() - len(head)) if end else len(data))
             if end:
                 return head
             if len(head) > MAX_ANSWER_SIZE:
-                self._fail(f"answered with more than {MAX_ANSWER_SIZE} bytes of headers")
+                self._fail(f"answered with more than {MAX_ANSWER_SIZE} bytes of headers; is it an HTTP proxy?")
 
     def check(self, head: bytes) -> None:
         """Any 2xx opens the tunnel (RFC 9110 §9.3.6)."""
@@ -201,7 +201,9 @@ class _Talk:
             self._fail("answered with something that is not HTTP/1.1; is it an HTTP proxy?")
         status = int(match[1])
         if status == 407:
-            self._fail('wants a user and a password; write them as "http://user:password@host:port"')
+            if self._proxy.authorization is None:
+                self._fail('wants a user and a password; write them as "http://user:password@host:port"')
+            self._fail("refused the user and the password; check those in its URL")
         if not 200 <= status < 300:
             self._fail(
                 f"answered {ascii(status_line)[1:-1]}; check that it may connect there, or list the host in no_proxy"
@@ -209,8 +211,9 @@ class _Talk:
 
     def _wait(self, wait: Wait) -> Wait:
         if self._clock() >= self._until:
-            self._fail("did not answer in time")
+            self._fail("did not answer in time; check that it runs, and that it is an HTTP proxy")
         return wait
 
     def _fail(self, story: str) -> NoReturn:
-        raise ProxyError(str(self._target), f"The proxy {self._proxy} on the way to {self._target} {story}.")
+        end = "" if story.endswith("?") else "."
+        raise ProxyError(str(self._target), f"The proxy {self._proxy} on the way to {self._target} {story}{end}")

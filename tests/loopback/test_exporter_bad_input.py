@@ -106,7 +106,7 @@ def test_tls_to_a_server_without(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_plaintext_to_a_server_with_tls(caplog: pytest.LogCaptureFixture, tls_agent: tuple[Agent, trustme.CA]) -> None:
     sentence = one_sentence_about(tls_agent[0].address, caplog)
-    assert tls_agent[0].address in sentence
+    assert tls_agent[0].address in sentence and "insecure=False" in sentence
 
 
 def test_a_certificate_of_nobody_we_trust(
@@ -308,3 +308,14 @@ def test_an_exporter_and_what_it_is_made_of_cannot_be_copied(copied: Callable[[A
         for one in (exporter, channel, channel.open("/t/Echo")):
             with pytest.raises(TypeError, match=f"{type(one).__name__} cannot be copied or pickled, since"):
                 copied(one)
+
+
+@pytest.mark.parametrize("options", [{}, {"insecure": False}], ids=["plaintext", "TLS"])
+def test_a_server_that_closes_at_once(caplog: pytest.LogCaptureFixture, options: dict[str, Any]) -> None:
+    with answering(b"") as address:
+        sentence = one_sentence_about(address, caplog, **options)
+    assert sentence.count(address) == 1
+    assert (
+        "; check that a gRPC server listens there, and pass insecure=False if" in sentence
+        or "pass insecure=True" in sentence
+    )

@@ -128,13 +128,19 @@ def test_tls_goes_through_the_tunnel(
     [
         pytest.param(b"HTTP/1.1 403 Forbidden\r\n\r\n", "answered HTTP/1.1 403 Forbidden; check that", id="403"),
         pytest.param(b"HTTP/1.1 502 \x1b[31mBad\r\n\r\n", r" 502 \x1b[31mBad; check", id="control characters"),
-        pytest.param(b"HTTP/1.1 407 Who?\r\n\r\n", 'wants a user and a password; write them as "http://', id="407"),
+        pytest.param(b"HTTP/1.1 407 Who?\r\n\r\n", "refused the user and the password; check those in", id="407"),
         pytest.param(b"HTTP/2 200 OK\r\n\r\n", "something that is not HTTP/1.1; is it an HTTP proxy?", id="not HTTP/1"),
         pytest.param(b"SSH-2.0-OpenSSH\r\n\r\n", "something that is not HTTP/1.1; is it an HTTP proxy?", id="SSH"),
         pytest.param(b"\r\n\r\n", "something that is not HTTP/1.1; is it an HTTP proxy?", id="an empty line"),
-        pytest.param(b"", "closed the connection without an answer.", id="nothing"),
-        pytest.param(b"HTTP/1.1 200 OK\r\n", "closed the connection without an answer.", id="half an answer"),
-        pytest.param(b"x" * 100_000, "answered with more than 16384 bytes of headers.", id="an endless answer"),
+        pytest.param(b"", "closed the connection without an answer; is it an HTTP proxy?", id="nothing"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\n", "closed the connection without an answer; is it an HTTP proxy?", id="half an answer"
+        ),
+        pytest.param(
+            b"x" * 100_000,
+            "answered with more than 16384 bytes of headers; is it an HTTP proxy?",
+            id="an endless answer",
+        ),
     ],
 )
 def test_why_there_is_no_tunnel(answer: bytes, story: str, serve: Callable[..., Any], soon: float) -> None:
@@ -144,6 +150,12 @@ def test_why_there_is_no_tunnel(answer: bytes, story: str, serve: Callable[..., 
     assert failed.value.address == "agent.example:55678"
     assert str(failed.value).startswith(f"The proxy {proxy} on the way to agent.example:55678 ")
     assert story in str(failed.value) and "secret" not in str(failed.value)
+    assert str(failed.value)[-2:] not in ("?.", "..")
+
+
+def test_a_proxy_that_wants_a_password(serve: Callable[..., Any], soon: float) -> None:
+    with pytest.raises(ProxyError, match='wants a user and a password; write them as "http://user:password@host:port"'):
+        dial_through(proxy_at(serve(ScriptedProxy(b"HTTP/1.1 407 Who?\r\n\r\n"))), soon)
 
 
 def test_a_proxy_that_says_nothing(serve: Callable[..., Any]) -> None:

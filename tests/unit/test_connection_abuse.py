@@ -89,9 +89,8 @@ def test_garbage_for_a_greeting_has_a_sentence() -> None:
     client = Connection(client_side=True, peer="h:1")
     client.initiate()
     (event,) = client.receive_data(b"HTTP/1.1 400 Bad Request\r\n\r\n", 0.0)
-    assert event == ConnectionEnded(
-        1, "h:1: the server speaks HTTP/1, not HTTP/2: it answered 'HTTP/1.1 400 Bad Request'"
-    )
+    said = "h:1: the server speaks HTTP/1, not HTTP/2: it answered 'HTTP/1.1 400 Bad Request'"
+    assert event == ConnectionEnded(1, f"{said}; check that this is its port for gRPC")
     assert isinstance(frames(client.data_to_send())[-1], GoAwayFrame)
 
 
