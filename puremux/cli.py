@@ -7,6 +7,7 @@ A command is a module with ``add_options(parser)`` and ``run(options)``, which r
 from __future__ import annotations
 
 import argparse
+import codecs
 import importlib
 import io
 import os
@@ -25,6 +26,9 @@ COMMANDS = {  # name: the module, and what it does
     "wire": ("puremux.wire.command", "see what goes over a connection, byte by byte, from a file or as a proxy"),
 }
 
+ANYHOW = "puremux.anyhow"  # how an error handler of codecs is called
+PLAIN = {"─": "-", "▶": ">", "◀": "<", "…": "...", "·": ".", "→": "->", "✓": "ok", "✗": "!!", "–": "-"}
+
 CANNOT = 2  # exit code, as argparse's
 INTERRUPTED = 130  # 128 + SIGINT, as shells tell it
 
@@ -38,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 when it went well, 2 when it could not begin, 130 after Ctrl-C; others are the command's.
     """
     _open_closed_streams()
+    _write_whatever_it_is()
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = _parser().parse_args(words[:1]).command
     module, purpose = COMMANDS[name]
@@ -68,6 +73,20 @@ def _open_closed_streams() -> None:
             raw = io.FileIO(descriptor, "r" if name == "stdin" else "w", closefd=False)
             # Without a buffer, which Python would try to write again at the end.
             setattr(sys, name, io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True))
+
+
+def _write_whatever_it_is() -> None:
+    """Have characters that an output has no bytes for, as an ASCII terminal has none for arrows, written otherwise."""
+    codecs.register_error(ANYHOW, _plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # else somebody has put something of his own in its place
+            stream.reconfigure(errors=ANYHOW)
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(PLAIN.get(each, "?") for each in error.object[error.start : error.end]), error.end
 
 
 def _sentence(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import subprocess
 import sys
@@ -148,6 +149,20 @@ def test_a_reader_who_has_seen_enough_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    "encoding, written",
+    [("utf-8", "client ─▶ é … \ud800"), ("ascii", "client -> ? ... ?"), ("latin-1", "client -> é ... ?")],
+)
+def test_a_terminal_without_our_signs_gets_others(
+    encoding: str, written: str, command: types.SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding, write_through=True)
+    monkeypatch.setattr(sys, "stdout", output)
+    command.run = lambda options: 0 * sys.stdout.write("client ─▶ é … \ud800")
+    assert cli.main(["try"]) == 0
+    assert output.buffer.getvalue().decode(encoding) == written.replace("\ud800", "?")  # type: ignore[attr-defined]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell closes descriptors")
