@@ -15,24 +15,42 @@ LIMIT = 20.0
 
 
 class Time:
-    """A driver whose clock stands still until the test moves it."""
+    """A driver whose clock stands still until the test moves it.
 
-    def __init__(self) -> None:
+    Args:
+        driver: one whose thread has not begun; None for a new one.
+    """
+
+    def __init__(self, driver: Driver | None = None) -> None:
         self.now = 1000.0
-        self.driver = Driver(clock=lambda: self.now)
+        self.driver = driver or Driver()
+        self.driver.clock = lambda: self.now
 
-    def settle(self) -> None:
-        """Until the driver has done all that is due, and what follows from it."""
-        for _ in range(3):
-            done = threading.Event()
-            self.driver.call_soon(done.set)
-            assert done.wait(LIMIT)
+    def settle(self, *others: Driver, hops: int = 3) -> None:
+        """Until the driver has done all that is due, and what follows from it.
 
-    def advance(self, seconds: float) -> None:
-        self.settle()
+        Args:
+            others: drivers of whoever the driver talks to on this machine; what is on its way is taken at each hop.
+            hops: how often each of them looks at what has come.
+        """
+        for _ in range(hops):
+            for driver in (self.driver, *others):
+                done = threading.Event()
+                driver.call_soon(done.set)
+                assert done.wait(LIMIT)
+
+    def advance(self, seconds: float, *others: Driver, hops: int = 3) -> None:
+        self.settle(*others, hops=hops)
         self.now += seconds
         self.driver.wake()
-        self.settle()
+        self.settle(*others, hops=hops)
+
+    def go_on(self) -> None:
+        """Let the clock run, from where it stands."""
+        with self.driver.lock:
+            ahead = self.now - time.monotonic()
+            self.driver.clock = lambda: time.monotonic() + ahead
+        self.driver.wake()
 
 
 class States:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from puremux.exporter import Exporter, Pace
 from puremux.subchannel import Backoff
+from tests.loopback.channels import Time
 
 if TYPE_CHECKING:
     from tests.shared.scripted_agent import ScriptedAgent
@@ -16,6 +19,18 @@ QUICK = Pace(rotate_after=0.2, confirm_within=0.5, probe_after=0.1, probe_within
 def exporter_to(agent: ScriptedAgent, **options: Any) -> Exporter:
     options = {"bundle_delay": 0.02, "reconnection_period": 0.1, "pace": QUICK, **options}
     return Exporter(agent.address, **options)
+
+
+@contextmanager
+def out_of_time(agent: ScriptedAgent, **options: Any) -> Iterator[tuple[Exporter, Time]]:
+    """An exporter whose clock stands still, until the test moves it or is over."""
+    exporter = exporter_to(agent, start=False, **options)
+    time = Time(exporter._engine.channel.driver)
+    with exporter:
+        try:
+            yield exporter, time
+        finally:
+            time.go_on()
 
 
 def total(stats: dict[str, Any]) -> int:

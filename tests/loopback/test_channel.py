@@ -240,6 +240,15 @@ def test_a_connection_that_was_of_no_use_is_replaced_after_the_back_off(stopped:
         assert channel.unary_unary("/t/Echo")(b"") == b""
 
 
+def test_a_connection_that_outlived_the_back_off_is_replaced_at_once(stopped: Time, server: GrpcServer) -> None:
+    with Channel(server.target, driver=stopped.driver) as channel:
+        states = States(channel, try_to_connect=True)
+        states.until(READY)
+        stopped.advance(10.0)
+        server.connections[0].kill()
+        assert states.next() is IDLE
+
+
 def test_a_silent_server_is_given_up_after_the_connect_timeout(stopped: Time, serve: Any) -> None:
     silence = threading.Event()
     silent = serve(lambda sock: silence.wait(LIMIT))
@@ -273,6 +282,12 @@ def test_goaway_lets_running_calls_finish_and_sends_new_ones_elsewhere(server: G
     server.release.set()
     assert running.result() == b"held"
     assert server.connections[0].closed.wait(LIMIT), "a drained connection is closed"
+
+
+def test_a_connection_without_calls_is_closed_at_goaway(server: GrpcServer, channel: Channel) -> None:
+    assert channel.unary_unary("/t/Echo")(b"", timeout=LIMIT) == b""
+    server.connections[0].go_away()
+    assert server.connections[0].closed.wait(LIMIT)
 
 
 def refuse(times: int) -> Any:

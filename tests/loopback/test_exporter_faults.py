@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 
 import pytest
 
@@ -11,7 +10,7 @@ from puremux.exporter import Pace
 from puremux.proto import metrics_service_pb2, trace_config_pb2, trace_service_pb2
 from puremux.protocol.connection import Connection
 from puremux.status import StatusCode
-from tests.loopback.exporters import exporter_to, quicken, total
+from tests.loopback.exporters import exporter_to, out_of_time, quicken, total
 from tests.shared.scripted_agent import NewAgent, ScriptedAgent, Stream
 from tests.shared.span_data import span, spans
 from tests.shared.waiting import eventually
@@ -19,6 +18,10 @@ from tests.shared.waiting import eventually
 OFFERED = trace_service_pb2.UpdatedLibraryConfig(
     config=trace_config_pb2.TraceConfig(constant_sampler=trace_config_pb2.ConstantSampler(decision="ALWAYS_ON"))
 ).SerializeToString()
+
+
+HOPS = 30
+"""Looks of each end at what has come: some connections could be made, used and broken in the time."""
 
 
 def offer_config(stream: Stream) -> None:
@@ -30,21 +33,22 @@ def test_a_stream_that_follows_a_slow_one_is_rotated_though_nothing_more_comes(a
     held: list[Stream] = []
     agent.on_half_close = held.append
     pace = Pace(rotate_after=0.4, rotate_bytes=1 << 30, confirm_within=30.0)
-    with exporter_to(agent, bundle_count=1, pace=pace) as exporter:
+    with out_of_time(agent, bundle_count=1, pace=pace) as (exporter, time):
         exporter.export(spans(1, "a"))
         agent.wait_for_spans(1)
-        began = time.monotonic()  # about when the timer of the first stream was set
-        time.sleep(0.2)
+        time.advance(0.2)
         pace.rotate_bytes = 1
         exporter.export(spans(1, "b"))
         eventually(lambda: held, 10)
         pace.rotate_bytes = 1 << 30
         exporter.export(spans(1, "c"))
         agent.wait_for_spans(3)
-        time.sleep(max(0.0, began + 0.45 - time.monotonic()))  # the timer has found the first stream closing
+        time.advance(0.25)  # the timer of the first stream finds it closing
         agent.on_half_close = agent.confirm
         with agent.server.driver.lock:
             agent.confirm(held[0])
+        eventually(lambda: exporter.stats()["confirmed"] == 2, 10)
+        time.advance(0.2)
         eventually(lambda: exporter.stats()["confirmed"] == 3, 10)
 
 
@@ -52,12 +56,17 @@ def test_a_break_while_one_stream_ends_and_the_next_is_due_is_survived(
     agent: ScriptedAgent, new_agent: NewAgent
 ) -> None:
     agent.on_half_close = lambda stream: None
-    with exporter_to(agent, pace=Pace(rotate_after=0.1, confirm_within=30.0)) as exporter:
+    with out_of_time(agent, pace=Pace(rotate_after=0.1, confirm_within=30.0)) as (exporter, time):
         exporter.export(spans(1, "a"))
-        eventually(lambda: agent.streams and agent.streams[0].has_half_closed, 10)
+        time.advance(0.1)
+        agent.wait_for_spans(1)
+        time.advance(0.2)
+        eventually(lambda: agent.streams[0].has_half_closed, 10)
         exporter.export(spans(1, "b"))
+        time.advance(0.1)
         agent.wait_for_spans(2)
-        time.sleep(0.2)  # the second stream is older than a rotation's time
+        time.advance(0.2)  # the second stream is older than a rotation's time
+        time.go_on()
         agent.stop()
         again = new_agent(address=agent.address)
         assert exporter.flush(10), exporter.stats()
@@ -112,17 +121,18 @@ def test_batches_larger_than_the_agent_takes_are_divided_until_they_are_not(new_
 
 
 def test_an_agent_that_dies_of_what_it_is_sent_is_not_killed_again_and_again(agent: ScriptedAgent) -> None:
-
     def die(stream: Stream) -> None:
         if b"poison" in stream.messages[-1]:
             stream.responder._link.close()
 
     agent.on_message = die
-    with exporter_to(agent, bundle_count=4) as exporter:
+    with out_of_time(agent, bundle_count=4) as (exporter, time):
         exporter.export([*spans(3), span("poison")])
         eventually(lambda: exporter.stats()["replayed"] >= 4, 10)
-        time.sleep(0.7)
+        for _ in range(7):
+            time.advance(0.1, agent.server.driver, hops=HOPS)
         assert exporter.stats()["connections"] <= 4, "as quick as the network allows"
+        time.go_on()
         quicken(exporter)
         eventually(lambda: exporter.stats()["confirmed"] == 3, 20)
         good = 3
@@ -134,16 +144,18 @@ def test_an_agent_that_dies_of_what_it_is_sent_is_not_killed_again_and_again(age
 
 
 def test_an_agent_that_configures_and_closes_is_not_called_again_and_again(agent: ScriptedAgent) -> None:
+    def close_when_answered(stream: Stream) -> None:
+        if len(stream.messages) == 2:
+            stream.responder._link.close()
 
-    def configure_and_close(stream: Stream) -> None:
-        stream.responder.send(OFFERED)
-        agent.server.driver.call_later(0.01, stream.responder._link.close)
-
-    agent.on_config = configure_and_close
-    with exporter_to(agent) as exporter:
-        eventually(lambda: exporter.stats()["connections"] >= 1, 10)
-        time.sleep(0.7)
+    agent.on_config = offer_config
+    agent.on_message = close_when_answered
+    with out_of_time(agent) as (exporter, time):
+        eventually(lambda: agent.configs and len(agent.configs[0].messages) == 2, 10)
+        for _ in range(7):
+            time.advance(0.1, agent.server.driver, hops=HOPS)
         assert exporter.stats()["connections"] <= 2
+        time.go_on()
         eventually(lambda: exporter.stats()["connections"] >= 2, 10)
 
 
@@ -187,13 +199,38 @@ def test_an_agent_that_configures_without_end_and_never_reads_fills_no_memory(
 
 def test_an_agent_that_refuses_at_once_is_asked_ever_more_rarely(agent: ScriptedAgent) -> None:
     agent.on_message = lambda stream: stream.responder.finish(StatusCode.RESOURCE_EXHAUSTED, "too busy")
-    with exporter_to(agent) as exporter:
+    with out_of_time(agent, bundle_count=10) as (exporter, time):
         exporter.export(spans(10))
         eventually(lambda: len(agent.streams) >= 2, 10)
-        time.sleep(0.5)
+        for _ in range(5):
+            time.advance(0.1, agent.server.driver, hops=HOPS)
         assert len(agent.streams) <= 3
         agent.on_message = lambda stream: None
+        time.go_on()
         assert exporter.flush(20)
+
+
+def test_an_agent_that_is_quiet_but_acknowledges_is_not_left(agent: ScriptedAgent) -> None:
+    pace = Pace(rotate_after=1_000.0, probe_after=1.0, probe_within=3.0)
+    with out_of_time(agent, bundle_count=1, pace=pace) as (exporter, time):
+        exporter.export(spans(1))
+        agent.wait_for_spans(1)
+        for _ in range(20):
+            time.advance(1.0, agent.server.driver)
+        time.advance(10.0, agent.server.driver)  # as if the machine had slept; nothing is owed
+        stats = exporter.stats()
+    assert (stats["connections"], stats["replayed"], stats["last_error"]) == (1, 0, None)
+
+
+def test_a_success_makes_the_next_failure_the_first(agent: ScriptedAgent) -> None:
+    """A refused batch is sent again at once, the clock standing still, if the one before it was taken."""
+    ends = iter([StatusCode.UNAVAILABLE, StatusCode.OK] * 5)
+    agent.on_half_close = lambda stream: stream.responder.finish(next(ends))
+    with out_of_time(agent, pace=Pace(rotate_bytes=1), bundle_count=1) as (exporter, _):
+        for number in range(5):
+            exporter.export(spans(1, f"s{number}-"))
+            eventually(lambda: exporter.stats()["confirmed"] == number + 1, 10)  # noqa: B023  run at once
+        assert exporter.stats()["replayed"] == 5
 
 
 def narrow(monkeypatch: pytest.MonkeyPatch, window: int) -> None:
@@ -204,20 +241,26 @@ def narrow(monkeypatch: pytest.MonkeyPatch, window: int) -> None:
 
 def test_an_agent_that_is_slow_but_reads_is_not_left(agent: ScriptedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow(monkeypatch, 65_535)
-
-    def slow(stream: Stream) -> None:
-        time.sleep(0.03)  # the agent's thread: it reads nothing meanwhile
-
-    agent.on_message = slow
     pace = Pace(rotate_after=0.05, confirm_within=0.3, probe_after=0.05, probe_within=0.3)
-    with exporter_to(agent, bundle_count=50, pace=pace) as exporter:
+    with out_of_time(agent, bundle_count=50, pace=pace) as (exporter, time):
+
+        def read_slowly(stream: Stream) -> None:
+            time.now += 0.04  # by the exporter's clock: all twenty take longer than it waits for a proof
+            time.driver.wake()
+
+        exporter.export(spans(1))
+        assert exporter.flush(10)
+        agent.on_message = read_slowly
         large = spans(1000)
         for each in large:
             each.attributes = {"filling": "x" * 400}
-        exporter.export(large)
-        assert exporter.flush(30)
+        with agent.server.driver.lock:  # it reads nothing before all is there, the end of the stream too
+            exporter.export(large)
+            eventually(lambda: exporter.stats()["unconfirmed"] == 1000, 10)
+            time.advance(0.05)
+        eventually(lambda: exporter.stats()["confirmed"] == 1001, 20)
         stats = exporter.stats()
-    assert (stats["confirmed"], stats["replayed"], stats["connections"]) == (1000, 0, 1)
+    assert (stats["replayed"], stats["connections"]) == (0, 1)
 
 
 def test_ok_before_the_agent_can_have_read_it_all_proves_nothing(

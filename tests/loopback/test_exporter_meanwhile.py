@@ -12,8 +12,8 @@ from typing import Any
 from puremux.exporter import Exporter, Pace
 from puremux.proto import metrics_pb2, trace_service_pb2
 from puremux.status import StatusCode
-from tests.loopback.exporters import exporter_to, total
-from tests.shared.scripted_agent import METRICS_EXPORT, ScriptedAgent
+from tests.loopback.exporters import exporter_to, out_of_time, total
+from tests.shared.scripted_agent import METRICS_EXPORT, ScriptedAgent, Stream
 from tests.shared.span_data import span, spans
 from tests.shared.waiting import eventually
 
@@ -74,6 +74,21 @@ def test_flush_waits_for_what_was_handed_over_and_not_for_what_comes_meanwhile(a
             assert {f"mine{number}-{n}" for n in range(3)} <= set(agent.span_names())
 
 
+def test_flush_waits_for_the_proof_and_not_for_its_time(agent: ScriptedAgent) -> None:
+    held: list[Stream] = []
+    agent.on_half_close = held.append
+    with exporter_to(agent, bundle_delay=60.0, pace=Pace(rotate_after=60.0, confirm_within=60.0)) as exporter:
+        exporter.export(spans(3))
+        said: list[bool] = []
+        flushing = threading.Thread(target=lambda: said.append(exporter.flush(40)))
+        flushing.start()
+        eventually(lambda: held, 10)
+        with agent.server.driver.lock:
+            agent.confirm(held[0])
+        flushing.join(20)
+        assert said == [True]
+
+
 def test_stop_delivers_what_was_handed_over_though_others_go_on(agent: ScriptedAgent) -> None:
     exporter = exporter_to(agent)
     with exporting(exporter):
@@ -124,6 +139,28 @@ def test_stopping_again_and_at_once_says_the_same(agent: ScriptedAgent) -> None:
     assert exporter.stats()["dropped"] == {"the exporter was stopped": 3}
 
 
+def test_stopping_waits_longer_for_an_agent_that_still_speaks(agent: ScriptedAgent) -> None:
+    held: list[Stream] = []
+    agent.on_half_close = held.append
+    with out_of_time(agent, bundle_count=3, pace=Pace(probe_after=0.1)) as (exporter, time):
+        exporter.export(spans(3))
+        agent.wait_for_spans(3)
+        engine, asked = exporter._engine, threading.Event()
+        has_spoken = engine._heard_since
+        engine._heard_since = lambda when: (asked.set(), has_spoken(when))[1]  # type: ignore[method-assign]
+        said: list[bool] = []
+        stopping = threading.Thread(target=lambda: said.append(exporter.stop()))
+        stopping.start()
+        eventually(lambda: held, 10)
+        time.advance(0.6, agent.server.driver)  # a probe is acknowledged
+        time.advance(0.6, agent.server.driver)
+        assert asked.wait(10)
+        with agent.server.driver.lock:
+            agent.confirm(held[0])
+        stopping.join(10)
+    assert said == [True]
+
+
 def test_stopping_and_flushing_from_the_exporters_own_thread(agent: ScriptedAgent) -> None:
     exporter = exporter_to(agent)
     exporter.export(spans(3))
@@ -172,7 +209,7 @@ def test_a_small_queue_is_emptied_in_time(agent: ScriptedAgent) -> None:
 
 
 def test_the_exporter_tells_the_agent_about_itself_when_asked(agent: ScriptedAgent) -> None:
-    exporter = exporter_to(agent, own_metrics=0.05, metric_name_prefix="shop")
+    exporter = exporter_to(agent, own_metrics=0.05, metric_name_prefix="shop", bundle_delay=60.0)
     exporter.export([*spans(3), object()])
     assert exporter.flush(10)
     eventually(lambda: len(agent.requests(METRICS_EXPORT)) >= 2, 10)

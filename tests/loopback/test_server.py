@@ -223,7 +223,7 @@ def test_draining_lets_calls_end_and_takes_no_more(start: Start) -> None:
         client.until(wire.DATA)
         server.drain()
         assert client.goaway() == (0, "")
-        assert not server.wait(0.05)
+        assert not server.wait(0)
         client.send(1, wire.message(b"two"), end=True)
         assert client.until(wire.DATA).payload == wire.message(b"two")
         assert client.status() == ("0", "")
@@ -272,15 +272,17 @@ def counted(server: Server) -> dict[str, MethodView]:
 def test_what_is_handed_over_does_not_wait_for_a_turn_of_all_clients(start: Start) -> None:
     """Each client's message takes its time; whoever wants to end the server has his turn in between."""
     turns: list[str] = []
+    now = 1_000.0
 
     class Slow(Echo):
         def message(self, payload: bytes) -> None:
             if not turns:
                 self.responder._link._driver.call_soon(lambda: turns.append("handed over"))
             turns.append("message")
-            time.sleep(0.06)
+            nonlocal now
+            now += 0.06
 
-    server = Server({SILENT: Slow})
+    server = Server({SILENT: Slow}, driver=Driver(clock=lambda: now))
     address = server.listen("127.0.0.1:0")
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(RawClient(address)) for _ in range(10)]

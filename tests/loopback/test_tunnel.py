@@ -175,6 +175,17 @@ def test_a_proxy_that_breaks_off() -> None:
     assert ours.fileno() == -1
 
 
+def test_a_proxy_that_breaks_off_when_it_was_asked() -> None:
+    ours, proxy = socket.socketpair()
+    ours.setblocking(False)
+    step = tunnel(ours, TARGET, Proxy(parse_address("proxy")), time.monotonic() + 10)
+    next(step)
+    proxy.close()  # and has not read what it was asked
+    with pytest.raises(ProxyError, match=r"broke the connection \(Connection reset by peer\)."):
+        run_blocking(step)
+    assert ours.fileno() == -1
+
+
 def test_a_proxy_that_is_not_there(refused_port: int, soon: float) -> None:
     proxy = Proxy(parse_address(f"127.0.0.1:{refused_port}"))
     with pytest.raises(ProxyError) as failed:

@@ -135,6 +135,12 @@ def test_a_long_mistake_is_quoted_in_part() -> None:
     assert len(str(refused.value)) < 500
 
 
+def test_what_cannot_be_printed_is_quoted_as_an_escape() -> None:
+    with pytest.raises(AddressError) as refused:
+        parse_address("agent\0\n\u200b:80")
+    assert str(refused.value).startswith(r'"agent\x00\n\u200b:80" is not an address')
+
+
 def test_what_is_not_text_is_a_type_error() -> None:
     with pytest.raises(TypeError, match='such as "localhost:443", not NoneType'):
         parse_address(None)  # type: ignore[arg-type]  # the mistake under test

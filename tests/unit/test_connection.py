@@ -195,11 +195,13 @@ def test_going_away_in_two_steps() -> None:
     client, server = pair.exchange()
     assert client == [GoAwayReceived(0, 2**31 - 1, b"")]
     assert not pair.client.takes_calls
+    pair.client.send_message(second, bytes(2 * MIB))
     assert of_kind(server, RequestReceived) != []
     pair.server.go_away(0, first, "maintenance")
     client, _ = pair.exchange()
     assert end_of(client, second).unprocessed
     assert client[-1] == GoAwayReceived(0, first, b"maintenance")
+    assert second not in pair.client._outbox._queues and second not in pair.client._inflow._streams
     pair.server.send_trailers(first, StatusCode.OK)
     assert end_of(pair.exchange()[0], first).code is StatusCode.OK
 

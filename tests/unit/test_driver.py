@@ -53,21 +53,23 @@ def test_work_is_done_in_order_on_one_thread(driver: Driver) -> None:
 
 
 def test_locked_work_holds_the_lock_and_unlocked_work_does_not(driver: Driver) -> None:
-    found: list[bool] = []
+    could_take: list[bool] = []
     done = threading.Event()
 
-    def look() -> None:
-        taken: list[bool] = []
-        other = threading.Thread(
-            target=lambda: taken.append(driver.lock.acquire(timeout=0.05)) or driver.lock.release()
-        )
+    def take(timeout: float) -> None:
+        could_take.append(driver.lock.acquire(timeout=timeout))
+        if could_take[-1]:
+            driver.lock.release()
+
+    def another_takes(timeout: float) -> None:
+        other = threading.Thread(target=take, args=(timeout,))
         other.start()
         other.join()
-        found.append(taken == [True])
 
-    driver.call_unlocked(look)
-    driver.call_unlocked(done.set)
-    assert done.wait(LIMIT) and found == [True]
+    driver.call_soon(lambda: another_takes(0.0))
+    driver.call_soon(lambda: driver.call_unlocked(lambda: another_takes(LIMIT)))
+    driver.call_soon(lambda: driver.call_unlocked(done.set))
+    assert done.wait(LIMIT) and could_take == [False, True]
 
 
 def test_timers_ring_in_the_order_of_their_times() -> None:

@@ -96,3 +96,12 @@ def test_forgets_without_counting_in_a_forked_child() -> None:
 def test_a_queue_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         HandOver(0)
+
+
+def test_a_child_needs_no_lock_that_a_thread_of_its_parent_holds() -> None:
+    queue: HandOver[int] = HandOver(2)
+    queue._full.acquire()  # by a thread that the child does not have
+    queue.forget()
+    done = threading.Event()
+    threading.Thread(target=lambda: (queue.put([1, 2, 3]), done.set()), daemon=True).start()
+    assert done.wait(10) and queue.counts() == (2, 1)

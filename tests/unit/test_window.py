@@ -122,6 +122,13 @@ def test_tiny_messages_are_noted_in_groups() -> None:
     assert sum(receiver.take() for _ in range(1_000)) > 6_000 - 2_500
 
 
+def test_a_group_of_small_messages_is_no_larger_than_its_bytes_allow() -> None:
+    receiver = Receiver()
+    for _ in range(90):
+        receiver.receive(100, messages=1)
+    assert sum(receiver.take() for _ in range(45)) >= 3_300, "half of them are read, and nearly half is credited"
+
+
 def test_a_stream_that_the_peer_has_ended_needs_no_credit() -> None:
     receiver = Receiver()
     assert receiver.receive(9_000, messages=1, end=True) == 0
@@ -262,3 +269,14 @@ def test_many_small_streams_widen_the_connection_s_window_only() -> None:
     receiver.growth.acknowledged(receiver.ordinal, 0.1)
     assert (receiver.growth.stream_window, receiver.growth.connection_window) == (65_535, 131_070)
     assert receiver.credit(0) == 65_535
+
+
+def test_a_wider_window_for_many_streams_that_brought_nothing_is_the_last() -> None:
+    receiver = Receiver(65_535, max_stream_window=10**6, max_connection_window=10**6)
+    for now in (0.0, 1.0):
+        if not receiver.growth._is_aligned:
+            align(receiver)
+        for stream_id in range(1, 81, 2):
+            receiver.growth.received(stream_id, 2_000, now)
+        receiver.growth.acknowledged(receiver.ordinal, now + 0.1)
+    assert receiver.growth.connection_window == 131_070
