@@ -49,7 +49,7 @@ def one_sentence_about(address: str, caplog: pytest.LogCaptureFixture, **options
     exporter.export(spans(3))
     eventually(lambda: exporter.stats()["last_error"], 10)
     eventually(lambda: exporter.stats()["waiting"] == 3, 10)
-    (sentence,) = sentences(caplog)
+    (sentence,) = eventually(lambda: sentences(caplog), 10)
     assert not exporter.stop(timeout=0.1)
     assert exporter.stats()["dropped"] == {"the exporter was stopped": 3}
     assert "Traceback" not in sentence and "\n" not in sentence
