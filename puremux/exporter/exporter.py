@@ -27,7 +27,7 @@ from .engine import Engine
 from .identity import Identity
 from .limits import SpanLimits
 from .metrics import MetricEncoder
-from .reading import describe
+from .reading import reason_of
 from .sampling import AgentSampler
 from .signals import Signal
 from .spans import SpanEncoder
@@ -309,7 +309,7 @@ class Exporter(NoCopies):
 
 
 def _refusal(method: str, given: Any, error: Exception) -> str:
-    return f"{method}() was given {type(given).__name__}: {describe(error)}"
+    return f"{method}() was given {type(given).__name__}: {reason_of(error)}"
 
 
 def _span_encoder(sampler: AgentSampler) -> Callable[[Any], bytes]:

@@ -53,6 +53,7 @@ __all__ = [
     "parent_identifier",
     "point_kind",
     "real_number",
+    "reason_of",
     "span_shape",
     "text",
     "timestamp",
@@ -125,6 +126,16 @@ def left_out(what: str, value: object, error: Exception) -> str:
         shown, reason = f"(a {type(value).__name__})", "it says nothing"
     kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "  # our own say enough
     return f"{what} {shown} is left out: {kind}{reason[:200]}"
+
+
+def reason_of(error: BaseException) -> str:
+    """An error in a few words for a sentence, whatever its own do."""
+    name = type(error).__name__
+    try:
+        said = text(error)[:200]
+    except Exception:  # noqa: BLE001  an application's error may raise another one when it is asked
+        return name
+    return f"{name}: {said}" if said else name
 
 
 def describe(value: object) -> str:

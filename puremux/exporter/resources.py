@@ -14,7 +14,7 @@ from typing import Any, Callable, NamedTuple
 
 from ..logs import CarefulLogger
 from .fields import LENGTH, map_field, string_field, tag
-from .reading import describe, text
+from .reading import describe, reason_of, text
 
 __all__ = ["Resource", "merge_resources", "parse_labels", "resource_from_environment", "resource_of"]
 
@@ -138,7 +138,7 @@ def _detected(detector: Callable[[], Any]) -> Resource:
     try:
         found = detector()
     except Exception as error:  # noqa: BLE001  somebody's function, which may ask the network
-        logger.warning("puremux: the resource detector failed, and no resource is sent: %s", describe(error))
+        logger.warning("puremux: the resource detector failed, and no resource is sent: %s", reason_of(error))
         return Resource("", {})
     return resource_of(None if callable(found) else found)
 

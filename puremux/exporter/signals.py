@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 from .batches import Batch, Ledger
 from .queue import HandOver
-from .reading import describe
+from .reading import reason_of
 from .streams import Service
 
 __all__ = ["Signal"]
@@ -66,7 +66,7 @@ class Signal:
         except KeyboardInterrupt:
             raise  # the user's, where the application's thread turns the loop
         except BaseException as error:  # noqa: BLE001  an item of the application's may raise anything, and is no reason to lose the others
-            complain("an item", f"One of the {self.name} cannot be encoded: {describe(error)}")
+            complain("an item", f"One of the {self.name} cannot be encoded: {reason_of(error)}")
             return b""
 
     # Under the driver's lock

@@ -11,6 +11,7 @@ Between rotations a SETTINGS frame, which must be acknowledged in order, tells w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Callable, Protocol
 
 from ..call import CallBase, Carrier
@@ -29,6 +30,13 @@ AFTER_A_BREAK = 0.05  # seconds to the first rotation: an agent that breaks off 
 PUSHBACK = "retry-after-ms"  # what an agent without room says: that is no fault of a batch
 REFUSALS = 3  # of one batch, others having been confirmed in between, after which it is given up
 BREAKS = 3  # of connections in a row, nothing having been confirmed, after which what was on them becomes suspect
+
+CREDENTIALS = "; check the credentials in headers="
+ADVICE: Mapping[StatusCode, str] = {  # behind the agent's own words
+    StatusCode.UNIMPLEMENTED: "; no OpenCensus agent listens there: check the port, or give it its opencensus receiver",
+    StatusCode.UNAUTHENTICATED: CREDENTIALS,
+    StatusCode.PERMISSION_DENIED: CREDENTIALS,
+}
 
 
 class Pace:
@@ -342,6 +350,7 @@ class Service:
             is_busy = any(key == PUSHBACK for key, _ in ended.trailing_metadata)
             self._suspect(stream.batches, is_busy=is_busy)
             sentence = f"{self._channel.name} ended {self.path} with {ended.code.name}: {ended.details}"
+            sentence += ADVICE.get(ended.code, "")
             self._owner.complain("the agent refuses", sentence)
             self._wait_after(self._failures + is_busy)
         elif stream.batches:

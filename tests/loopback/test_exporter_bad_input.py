@@ -25,6 +25,7 @@ from puremux.channel import Channel
 from puremux.errors import AddressError
 from puremux.exporter import Exporter
 from puremux.exporter.streams import Pace
+from puremux.status import StatusCode
 from puremux.transport.tls import server_context
 from tests.loopback.exporters import exporter_to
 from tests.shared.scripted_agent import ScriptedAgent
@@ -319,3 +320,36 @@ def test_a_server_that_closes_at_once(caplog: pytest.LogCaptureFixture, options:
         "; check that a gRPC server listens there, and pass insecure=False if" in sentence
         or "pass insecure=True" in sentence
     )
+
+
+@pytest.mark.parametrize(
+    "code, advice",
+    [
+        (StatusCode.UNIMPLEMENTED, "; no OpenCensus agent listens there: check the port"),
+        (StatusCode.UNAUTHENTICATED, "; check the credentials in headers="),
+    ],
+)
+def test_a_server_that_refuses_for_good_is_asked_now_and_then(
+    code: StatusCode, advice: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = ScriptedAgent()
+    agent.on_message = lambda stream: stream.responder.finish(code, "no")
+    exporter = Exporter(agent.address, bundle_delay=0.02)
+    exporter.export(spans(3))
+    eventually(lambda: sentences(caplog), 10)
+    assert not exporter.flush(0.5)
+    asked = len(agent.streams)
+    exporter.stop(0)
+    agent.stop()
+    assert f"Export with {code.name}: no{advice}" in sentences(caplog)[0]
+    assert asked <= 3, "as long as it goes on refusing, the waits grow to five seconds"
+
+
+def test_the_sentence_about_a_span_says_what_is_wrong_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    bad = span("bad")
+    bad.span_id = "not sixteen hexadecimal digits"
+    with Agent("127.0.0.1:0") as agent, Exporter(agent.address, **IMPATIENT) as exporter:
+        exporter.export([bad])
+        exporter.flush(10)
+    (sentence,) = sentences(caplog)
+    assert sentence.endswith("span id is 'not sixteen ...ecimal digits', not 16 hexadecimal digits")
