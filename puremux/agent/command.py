@@ -1,22 +1,27 @@
 """``puremux agent``: the embedded agent in the foreground.
 
-Floor 5, agent: imports agent, forwarding, live, options, sampling and signals, and transport and errors below.
+Floor 5, agent: imports agent, forwarding, live, options, sampling and signals, and screen, transport and errors below.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import ssl
 import sys
+import time
+from pathlib import Path
+from threading import Event
 from typing import Callable
 
 from ..errors import PuremuxError
+from ..screen import PlainScreen, Screen
 from ..transport.pem import trusting
 from ..transport.tls import server_context
 from .agent import Agent
 from .forwarding import NextAgent
-from .live import LOOK, screen_on
+from .live import LOOK, glance, screen_for
 from .options import add_options, gather
 from .sampling import trace_config
 from .signals import hung_up, told_to_stop
@@ -42,16 +47,26 @@ def run(options: argparse.Namespace) -> int:
             where += f"  Metrics: {agent.page}"
         if agent.zpages is not None:
             where += f"  zPages: {agent.zpages}"
-        # Not on the output, which may be where the spans go.
-        sys.stderr.write(where + "\n")
-        sys.stderr.flush()
-        with screen_on(sys.stderr, where, live=settings.live) as screen:
-            while not told.wait(LOOK):
-                screen.show(agent)
-                if again.is_set():
-                    again.clear()
-                    _read_again(agent, options, screen.say)
+        try:
+            # Not on the output, which may be where the spans go.
+            sys.stderr.write(where + "\n")
+            sys.stderr.flush()
+            with screen_for(sys.stderr, where, live=settings.live) as screen:
+                _attend(agent, options, told, again, screen)
+        except OSError:  # whoever looked on is gone, as with a terminal that was closed; the clients are not
+            with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+                _attend(agent, options, told, again, PlainScreen(nowhere, None))
         return 0 if agent.stop(settings.grace) else LOST
+
+
+def _attend(agent: Agent, options: argparse.Namespace, told: Event, again: Event, screen: Screen) -> None:
+    """Show how things stand, and read the file again when asked to, until told to stop."""
+    began = time.monotonic()
+    while not told.wait(LOOK):
+        screen.show(lambda: glance(agent, time.monotonic() - began))
+        if again.is_set():
+            again.clear()
+            _read_again(agent, options, screen.say)
 
 
 def _read_again(agent: Agent, options: argparse.Namespace, say: Callable[[str], None]) -> None:

@@ -1,30 +1,27 @@
 """What the agent does, live in a terminal: clients, rates, errors, what is refused, memory; or as plain lines.
 
-Floor 5, agent: imports agent and views; rich only when it is there and the output is a terminal.
+Floor 5, agent: imports agent and views, and screen below; rich only when it is there and the output is a terminal.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
+from ..screen import Screen, WholeScreen, screen_on
 from .agent import Agent
 from .clients import ClientView
 from .views import AgentView
 
-__all__ = ["LOOK", "Glance", "Screen", "screen_on"]
+__all__ = ["LOOK", "Glance", "drawing", "glance", "screen_for"]
 
 LOOK = 0.5  # seconds between two looks
 LINE_PERIOD = 5.0  # seconds between two plain lines
 AROUND = 14  # lines that the table of clients leaves to all else
-REMARKS = 3  # lines kept of what was said
 
 
 @dataclass(frozen=True)
@@ -71,99 +68,13 @@ class Glance:
         return f"{self.seconds:.0f} s: " + "; ".join(f"{heading} {words}" for heading, words in self.rows())
 
 
-class Screen(Protocol):
-    """Where the agent shows itself."""
-
-    def __enter__(self) -> Screen: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-
-    def say(self, text: str) -> None:
-        """Tell something that happened."""
-
-    def show(self, agent: Agent) -> None:
-        """Show how things stand."""
-
-
-def screen_on(output: TextIO, title: str, *, live: bool) -> Screen:
+def screen_for(output: TextIO, title: str, *, live: bool) -> Screen:
     """Make the screen that is asked for, or the best that the output allows."""
-    if live and output.isatty():
-        try:
-            return RichScreen(output, title)
-        except ImportError:
-            pass  # rich is an extra: plain lines tell the same
-    return PlainScreen(output, LINE_PERIOD if live else None)
 
+    def in_place(terminal: TextIO) -> Screen:
+        return WholeScreen(terminal, lambda seen, remarks, height: drawing(seen, title, remarks, height))
 
-class PlainScreen:
-    """A line now and then.
-
-    Args:
-        period: seconds between two lines; None for only what is said.
-    """
-
-    def __init__(self, output: TextIO, period: float | None) -> None:
-        self._output = output
-        self._period = period
-        self._began = self._shown = time.monotonic()
-
-    def __enter__(self) -> PlainScreen:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        """Write a line."""
-        self._output.write(text + "\n")
-        self._output.flush()
-
-    def show(self, agent: Agent) -> None:
-        """Write a line, if the last one is old enough."""
-        now = time.monotonic()
-        if self._period is not None and now - self._shown >= self._period:
-            self._shown = now
-            self.say(glance(agent, now - self._began).as_line())
-
-
-class RichScreen:
-    """The whole terminal, drawn anew at each look, so that it follows the terminal's size.
-
-    Raises:
-        ImportError: rich is not installed.
-    """
-
-    def __init__(self, output: TextIO, title: str) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._title = title
-        self._began = time.monotonic()
-        self._remarks: deque[str] = deque(maxlen=REMARKS)
-        self._console = Console(file=output, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, screen=True)
-
-    def __enter__(self) -> RichScreen:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def say(self, text: str) -> None:
-        """Have a line stand at the bottom for a while."""
-        self._remarks.append(text)
-
-    def show(self, agent: Agent) -> None:
-        """Draw."""
-        shown = glance(agent, time.monotonic() - self._began)
-        self._live.update(drawing(shown, self._title, self._remarks, self._console.size.height), refresh=True)
+    return screen_on(output, in_place if live else None, LINE_PERIOD if live else None)
 
 
 def glance(agent: Agent, seconds: float) -> Glance:
@@ -171,7 +82,7 @@ def glance(agent: Agent, seconds: float) -> Glance:
     return Glance(seconds, agent.view(), agent.store.clients(), _resident_bytes())
 
 
-def drawing(shown: Glance, title: str, remarks: Sequence[str] | deque[str], height: int) -> Any:
+def drawing(shown: Glance, title: str, remarks: Sequence[str], height: int) -> Any:
     """A glance as what rich can draw, for a terminal of so many lines."""
     from rich.console import Group
     from rich.table import Table

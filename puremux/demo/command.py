@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 import threading
 import time
@@ -17,8 +18,9 @@ from ..agent.signals import told_to_stop
 from ..errors import PuremuxError
 from ..exporter import Exporter
 from ..exporter.streams import Pace
+from ..screen import Screen
 from ..zpages import Served, serve
-from .screen import LogToScreen, Screen, screen_on
+from .screen import LogToScreen, screen_for
 from .summary import Flow, Snapshot, Summary
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         raise PuremuxError(NO_OPENCENSUS.format(error)) from None
     tempo = program.REAL_TIME if options.real_time else program.BRISK
     with contextlib.ExitStack() as stack:
-        screen = stack.enter_context(screen_on(sys.stdout, plain=options.plain))
+        screen = stack.enter_context(screen_for(sys.stdout, plain=options.plain))
         stack.enter_context(LogToScreen(screen))
         stop = stack.enter_context(told_to_stop())
         log = stack.enter_context(options.spans_log.open("w")) if options.spans_log else None
@@ -128,7 +130,7 @@ def _watch(program: Program, exporter: Exporter, screen: Screen, duration: float
     seconds = 0.0
     program.start()
     while duration is None or seconds < duration:
-        screen.show(_snapshot(program, exporter, seconds))
+        screen.show(functools.partial(_snapshot, program, exporter, seconds))
         if program.done.wait(REFRESH):
             return
         seconds = time.monotonic() - began

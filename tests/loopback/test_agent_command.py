@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import ssl
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -122,6 +123,27 @@ def rule(exporter: Exporter) -> float:
 def test_the_live_view_is_lines_where_there_is_no_terminal() -> None:
     with Running([*AGENT, "--live"]) as agent:
         agent.wait_for(r"^\d+ s: connections 0; clients 0", timeout=LIMIT)
+
+
+@pytest.mark.parametrize("live", [[], ["--live"]])
+def test_it_serves_on_when_nobody_looks_any_more(live: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text("")
+    with subprocess.Popen([*AGENT, "--config", file, *live], stderr=subprocess.PIPE, text=True) as agent:
+        try:
+            assert agent.stderr is not None
+            where = re.search(ADDRESS, agent.stderr.readline())
+            assert where is not None
+            agent.stderr.close()
+            file.write_text('config_push = "probability=0.5"\n')
+            agent.send_signal(signal.SIGHUP)  # about which it has something to say
+            with Exporter(where.group()) as exporter:
+                eventually(lambda: rule(exporter) == 0.5, LIMIT, "the sampler comes")
+            assert deliver(where.group(), None)
+            agent.terminate()
+            assert agent.wait(LIMIT) == 0
+        finally:
+            agent.kill()
 
 
 def test_sigterm_confirms_what_came_and_loses_nothing(tmp_path: Path) -> None:

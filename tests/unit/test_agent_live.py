@@ -7,12 +7,13 @@ import io
 import pytest
 from rich.console import Console
 
-from puremux.agent import Agent
+from puremux.agent import Agent, live
 from puremux.agent.intake import MetricsIntake, TraceIntake
-from puremux.agent.live import Glance, PlainScreen, RichScreen, drawing, screen_on
+from puremux.agent.live import Glance, drawing, screen_for
 from puremux.agent.refusal import Reason
 from puremux.agent.store import Store
 from puremux.agent.views import AgentView, ForwardView, ServerView
+from puremux.screen import PlainScreen, WholeScreen
 from tests.shared.agent_messages import metric, metrics_request, node, span, spans_request
 
 COUNTS = {"waiting": 2, "unconfirmed": 3, "confirmed": 1_234, "dropped": {"refused by the agent": 4}}
@@ -74,11 +75,11 @@ def test_a_line_tells_the_same() -> None:
 
 def test_what_is_no_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     output = io.StringIO()
-    screen = screen_on(output, "", live=True)
+    screen = screen_for(output, "", live=True)
     assert isinstance(screen, PlainScreen)
     with Agent("127.0.0.1:0") as agent, PlainScreen(output, 0.0) as eager, PlainScreen(output, None) as silent:
-        eager.show(agent)
-        silent.show(agent)
+        for each in (eager, silent):
+            each.show(lambda: live.glance(agent, 1.0))
     assert output.getvalue().count("connections 0") == 1
 
 
@@ -89,9 +90,9 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_is_used_as_a_whole() -> None:
     output = Terminal()
-    screen = screen_on(output, "Listening.", live=True)
-    assert isinstance(screen, RichScreen)
+    screen = screen_for(output, "Listening.", live=True)
+    assert isinstance(screen, WholeScreen)
     with Agent("127.0.0.1:0") as agent, screen:
         screen.say("Read again.")
-        screen.show(agent)
+        screen.show(lambda: live.glance(agent, 1.0))
     assert "Listening." in output.getvalue() and "Read again." in output.getvalue()

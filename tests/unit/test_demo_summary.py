@@ -7,8 +7,9 @@ import io
 
 import pytest
 
-from puremux.demo.screen import PlainScreen
+from puremux.demo.screen import LINE_PERIOD
 from puremux.demo.summary import Flow, Snapshot, Summary
+from puremux.screen import PlainScreen
 
 ALL_SPANS = Flow(accepted=5, sent=5, replayed=0, confirmed=5, dropped={})
 ALL_METRICS = Flow(accepted=8, sent=8, replayed=0, confirmed=8, dropped={})
@@ -102,8 +103,9 @@ def test_the_last_error_is_told_while_the_agent_is_away(state: str, error: str |
 
 
 def test_plain_lines_come_once_a_second() -> None:
-    output = io.StringIO()
-    screen = PlainScreen(output)
+    output, seconds = io.StringIO(), [0.0]
+    screen = PlainScreen(output, LINE_PERIOD, clock=lambda: seconds[0])
     for quarters in range(13):
-        screen.show(snapshot(quarters / 4))
+        seconds[0] = quarters / 4
+        screen.show(lambda: snapshot(seconds[0]))
     assert [line.split(" s ")[0].strip() for line in output.getvalue().splitlines()] == ["1", "2", "3"]
