@@ -116,4 +116,4 @@ def shown(value: object) -> str:
     try:
         return reprlib.repr(value)[:100]
     except Exception:  # noqa: BLE001  an application's __repr__, and an int of more digits than Python writes
-        return f"a {type(value).__name__}"
+        return f"something of type {type(value).__name__}"

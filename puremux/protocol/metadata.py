@@ -240,7 +240,13 @@ def check_path(path: str) -> None:
         ValueError: it is not of the form ``/package.Service/Method``, in printable ASCII without spaces.
     Source: gRPC PROTOCOL-HTTP2.md, "Requests", Path.
     """
-    if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
+    if (
+        not isinstance(path, str)
+        or not path.startswith("/")
+        or not path.isascii()
+        or not path.isprintable()
+        or " " in path
+    ):
         raise ValueError(f"method path {path!r} is not of the form /package.Service/Method")
 
 

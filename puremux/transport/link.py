@@ -62,6 +62,7 @@ class Link:
         self._unsent = memoryview(b"")
         self._closed = False
         self._is_broken = False  # nothing can be sent any more
+        self._is_sending = self._send_again = False
         self._events: deque[Event] = deque()  # to be handled
         self._is_dispatching = False
         self._watched_events = 0
@@ -167,6 +168,19 @@ class Link:
 
     def _send_some(self) -> bool:
         """Whether another round may send more."""
+        if self._is_sending:  # a signal's handler has come in the middle of it, and would send the same bytes again
+            self._send_again = True
+            return False
+        self._is_sending = True
+        try:
+            return self._send_a_piece()
+        finally:
+            self._is_sending = False
+            if self._send_again:
+                self._send_again = False
+                self._driver.call_soon(self.flush)
+
+    def _send_a_piece(self) -> bool:
         if not self._unsent:
             self._unsent = memoryview(self.connection.data_to_send())
         if not self._unsent:

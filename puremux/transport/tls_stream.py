@@ -39,7 +39,7 @@ class TlsByteStream(ByteStream):
 
     def __init__(self, sock: ssl.SSLSocket, address: str) -> None:
         super().__init__(sock, address)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may send in the middle of what it interrupts
         self._to_receive = selectors.EVENT_READ
         self._to_send = selectors.EVENT_WRITE
         self._unsent = b""  # a write that OpenSSL wants repeated, byte for byte

@@ -93,6 +93,31 @@ def test_garbage_ends_the_connection_with_an_explanation_to_the_peer(driver: Dri
     ends.peer.close()
 
 
+def test_a_signals_handler_in_the_middle_of_a_write_sends_nothing_twice(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = Ends(driver)
+    send = ends.link._stream.send
+
+    def interrupted(data: Any) -> int:
+        sent = send(data)
+        monkeypatch.setattr(ends.link._stream, "send", send)
+        ends.connection.ping(b"handler!")
+        ends.link.flush()
+        return sent
+
+    with driver.lock:
+        monkeypatch.setattr(ends.link._stream, "send", interrupted)
+        ends.connection.ping(b"a caller")
+        ends.link.flush()
+    data = b""
+    while b"handler!" not in data:
+        data += ends.peer.recv(65536)
+    assert data.count(b"a caller") == data.count(b"handler!") == 1
+    assert data.index(b"a caller") < data.index(b"handler!")
+    ends.peer.close()
+
+
 def test_what_a_full_socket_does_not_take_is_sent_later(driver: Driver) -> None:
     ends = Ends(driver)
     with driver.lock:
