@@ -136,7 +136,7 @@ class Engine:
             signal.ledger.add(batch)
             if self._started and not self._stopped:
                 self._run()
-                signal.service.pump()
+                signal.service.pump_soon()  # not here: a signal's handler must not come in the middle of it, and flush
         if self._stopped:
             self._drop_undelivered()
         if self.watchers:

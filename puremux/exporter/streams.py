@@ -349,7 +349,9 @@ class Service:
             self._failures += 1
             is_busy = any(key == PUSHBACK for key, _ in ended.trailing_metadata)
             self._suspect(stream.batches, is_busy=is_busy)
-            sentence = f"{self._channel.name} ended {self.path} with {ended.code.name}: {ended.details}"
+            sentence = (
+                f"{self._channel.name} ended {self.path} with {ended.code.name}: {ended.details or 'no reason given'}"
+            )
             sentence += ADVICE.get(ended.code, "")
             self._owner.complain("the agent refuses", sentence)
             self._wait_after(self._failures + is_busy)

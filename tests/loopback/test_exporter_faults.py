@@ -275,6 +275,7 @@ def test_ok_before_the_agent_can_have_read_it_all_proves_nothing(
         with exporter._engine._driver.lock:
             for _ in range(10):
                 exporter.export_trace_request(request)
+            exporter._spans.service.pump()
             exporter._spans.service.rotate()  # and the windows hold most of it back
         eventually(lambda: exporter.stats()["replayed"] == 101, 10)
         agent.on_message = lambda stream: None

@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from puremux.exporter import Exporter, Pace
+from puremux.exporter.streams import _ExportStream
 from puremux.proto import metrics_pb2, trace_service_pb2
 from puremux.status import StatusCode
 from tests.loopback.exporters import exporter_to, out_of_time, total
@@ -229,3 +232,23 @@ def test_the_exporter_tells_the_agent_about_itself_when_asked(agent: ScriptedAge
     assert told[("shop/puremux/exporter/reconnects",)] == 0
     assert types["queue"] == types["unconfirmed"] == metrics_pb2.MetricDescriptor.GAUGE_INT64
     assert types["confirmed"] == types["dropped"] == metrics_pb2.MetricDescriptor.CUMULATIVE_INT64
+
+
+def test_a_ready_request_is_put_on_its_stream_by_the_exporters_thread(
+    agent: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the application's a signal's handler may come in the middle of it, flush, and find half a change."""
+    put: list[str] = []
+    real = _ExportStream.put
+
+    def watched(stream: _ExportStream, batch: Any, identity: bytes) -> None:
+        put.append(threading.current_thread().name)
+        real(stream, batch, identity)
+
+    monkeypatch.setattr(_ExportStream, "put", watched)
+    with exporter_to(agent) as exporter:
+        exporter.export(spans(1))
+        assert exporter.flush(10)
+        exporter.export_trace_request(agent.requests()[0])
+        assert exporter.flush(10)
+    assert put == ["puremux"] * 2
