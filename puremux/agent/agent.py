@@ -31,6 +31,7 @@ __all__ = ["Agent"]
 
 DEFAULT_PORT = 55678
 EVERYWHERE = ("0.0.0.0", "::")  # hosts by which one listens at all addresses of the machine
+LONGEST_GRACE = 30 * 86_400.0  # seconds; what is longer, or has no end, no system call takes
 EXPIRE_EVERY = 10.0  # seconds between two looks for clients that are gone, at the most
 
 
@@ -152,6 +153,7 @@ class Agent:
         Returns:
             False when something was left that the next agent has not confirmed.
         """
+        grace = min(grace, LONGEST_GRACE)
         until = self._driver.clock() + grace
         if grace > 0:
             self._server.do(self._leave)

@@ -179,6 +179,18 @@ def test_the_end_does_not_wait_longer_than_it_may() -> None:
         assert 0.4 < time.monotonic() - began < LIMIT
 
 
+@pytest.mark.parametrize("grace", ["inf", "1e300"])
+def test_a_grace_without_an_end_lasts_until_the_client_is_gone(grace: str) -> None:
+    with Running([*AGENT, "--grace", grace]) as agent:
+        with RawClient(agent.wait_for(ADDRESS).group()) as client:
+            begin_a_call(client)
+            agent.terminate()
+            client.goaway()
+            client.sock.sendall(wire.ping())
+            client.until(wire.PING, wire.ACK)  # it is still there
+        assert agent.finish() == 0, agent.output
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_at_once(second: signal.Signals) -> None:
     with Running([*AGENT, "--grace", "60"]) as agent, RawClient(agent.wait_for(ADDRESS).group()) as client:
