@@ -8,6 +8,7 @@ takes in as much as one without.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable, Protocol
@@ -15,7 +16,7 @@ from typing import Any, Callable, Protocol
 from ..methods import MethodView, channel_books
 from ..proto import trace_config_pb2
 from ..zpages.book import Bounds, SpanBook
-from ..zpages.pages import CallGroup, ConfigPage, InForce, RpcPage, StatsPage, TracePage, part_of
+from ..zpages.pages import CallGroup, ConfigPage, InForce, Listed, RpcPage, StatsPage, TracePage, part_of
 from ..zpages.running import RunningSpans
 from ..zpages.site import Filled, Request, ZPage
 from ..zpages.surface import Surface
@@ -24,7 +25,7 @@ from ..zpages.views import Row, View, type_name
 from .clients import ClientIdentity, ClientView, identify
 from .recent import HeldSpan
 from .store import Store
-from .views import AgentView, HeldPoints, SamplingView, SourceView
+from .views import AgentView, HeldPoints, SamplingView
 
 __all__ = ["AgentSite"]
 
@@ -167,11 +168,17 @@ class _Stats:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def views(self) -> Sequence[View]:
-        return [_view(source, held) for source in self._store.metrics() for held in source.metrics]
+    def views(self) -> Sequence[Listed]:
+        found: list[Listed] = []
+        for source in self._store.metrics():
+            name = _name(source.client)
+            found += [
+                Listed(held.descriptor.name, name, functools.partial(_view, name, held)) for held in source.metrics
+            ]
+        return found
 
 
-def _view(source: SourceView, held: HeldPoints) -> View:
+def _view(source: str, held: HeldPoints) -> View:
     descriptor = held.descriptor
     shown = itertools.islice(held.points, ROWS_SHOWN)
     return View(
@@ -181,7 +188,7 @@ def _view(source: SourceView, held: HeldPoints) -> View:
         type_name(descriptor.metric_type),
         descriptor.label_keys,
         [Row([label or "" for label in labels], value) for labels, value in shown],
-        _name(source.client),
+        source,
         max(0, len(held.points) - ROWS_SHOWN),
     )
 

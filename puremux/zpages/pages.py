@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Callable, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 from ..methods import MethodView
@@ -285,14 +285,22 @@ def _latency_bars(view: MethodView) -> Any:
     return bars(view.latencies, titles, 108.0, 22.0)
 
 
+class Listed(NamedTuple):
+    """A view in the list of all, of which few are shown."""
+
+    name: str
+    source: str
+    read: Callable[[], View]
+
+
 class Stats(Protocol):
     """Where statsz gets its views."""
 
     scope: str
     """What is shown, as a sentence."""
 
-    def views(self) -> Sequence[View]:
-        """The views, with their newest values."""
+    def views(self) -> Sequence[Listed]:
+        """The views, to be read with their newest values."""
 
 
 class StatsPage(ZPage):
@@ -312,9 +320,10 @@ class StatsPage(ZPage):
         """The views, a few on each page."""
         wanted = request.query.get("find", "").casefold()
         views = [view for view in self._stats.views() if wanted in view.name.casefold()]
-        views.sort(key=lambda view: (view.name, view.source))
+        views.sort(key=lambda view: view[:2])
+        part = part_of(views, request, VIEWS_SHOWN)
         values = {
-            "part": part_of(views, request, VIEWS_SHOWN),
+            "part": part._replace(items=[view.read() for view in part.items]),
             "scope": self._stats.scope,
             "most": ROWS_SHOWN,
             "bars": lambda value: bars(value.buckets, distribution_titles(value)),

@@ -5,6 +5,7 @@ Floor 5, zpages: imports the rest of zpages, and exporter and methods below.
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from ..proto import metrics_pb2, trace_config_pb2
 from .book import Bounds, SpanBook
 from .charts import Line, line_chart
 from .history import History, Sample
-from .pages import CallGroup, ConfigPage, InForce, RpcPage, StatsPage, TracePage
+from .pages import CallGroup, ConfigPage, InForce, Listed, RpcPage, StatsPage, TracePage
 from .running import RunningSpans, observe_tracers, stop_observing
 from .site import Filled, Request, ZPage
 from .surface import Surface, metrics_in, spans_in
@@ -163,12 +164,12 @@ class _Stats:
         self._sent = sent
         self._prefix = exporter.metric_name_prefix
 
-    def views(self) -> Sequence[View]:
+    def views(self) -> Sequence[Listed]:
         found = {view.name: view for view in map(_view, self._sent.metrics())}
         for encoded in self._recorded():
             view = _view(encoded)
             found[view.name] = view
-        return list(found.values())
+        return [Listed(view.name, view.source, functools.partial(_same, view)) for view in found.values()]
 
     def _recorded(self) -> list[bytes]:
         """The views of opencensus's stats, if the program has them; by their shape, as the exporter takes them."""
@@ -178,6 +179,10 @@ class _Stats:
             return [] if stats is None else [encoder.encode(metric) for metric in stats.get_metrics() if metric]
         except Exception:  # noqa: BLE001  the program records meanwhile, without a lock; what was sent is there
             return []
+
+
+def _same(view: View) -> View:
+    return view
 
 
 def _view(encoded: bytes) -> View:
