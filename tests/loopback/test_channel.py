@@ -12,6 +12,7 @@ from typing import Any, Callable
 import pytest
 from h2.errors import ErrorCodes
 
+from puremux.callbase import RETRY_BUFFER
 from puremux.channel import Channel
 from puremux.errors import AddressError, RpcError
 from puremux.protocol.events import GoAwayReceived
@@ -311,6 +312,39 @@ def test_refused_calls_are_made_again(server: GrpcServer, channel: Channel) -> N
     assert channel.unary_unary("/t/Moody")(b"please", timeout=LIMIT) == b"please"
     assert list(channel.stream_stream("/t/Moody")(iter([b"a", b"b"]), timeout=LIMIT)) == [b"a", b"b"]
     assert len(server.requests) == 4
+
+
+def test_a_call_that_is_made_again_says_all_that_it_had_said(server: GrpcServer, channel: Channel) -> None:
+    has_spoken = threading.Event()
+    attempts: list[list[bytes]] = []
+
+    def refuse_once(call: ServedCall) -> None:
+        if not attempts:
+            attempts.append([])
+            assert has_spoken.wait(LIMIT)
+            call.connection.step(lambda core: core.reset(call.request.stream_id, ErrorCodes.REFUSED_STREAM))
+            return
+        attempts.append(list(call))
+        call.send_headers()
+        call.finish()
+
+    server.handlers["/t/Moody"] = refuse_once
+    call = channel.open("/t/Moody", timeout=LIMIT)
+    call.send(b"before there is a connection, or not")
+    assert within(lambda: attempts)
+    call.send(b"and on it", end=True)
+    has_spoken.set()
+    assert call.code() is StatusCode.OK
+    assert attempts[1] == [b"before there is a connection, or not", b"and on it"]
+
+
+def test_what_is_too_much_to_be_said_again_is_not_kept(channel: Channel) -> None:
+    call = channel.open("/t/Echo", timeout=LIMIT)
+    call.send(bytes(RETRY_BUFFER // 2))
+    assert within(lambda: call.session is not None)
+    call.send(bytes(RETRY_BUFFER), end=True)
+    assert not call._messages
+    assert len(list(call)) == 2
 
 
 def test_calls_above_the_last_id_of_a_goaway_are_made_again(server: GrpcServer, channel: Channel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from puremux.balancer import LOOK_UP_TIME
 from puremux.channel import Channel
 from puremux.errors import RpcError
 from puremux.status import StatusCode
@@ -204,6 +206,68 @@ def test_calls_on_an_address_that_has_left_the_name_finish(names: Names) -> None
         codes = sorted(each.code() for each in held)
         assert codes == [StatusCode.OK, StatusCode.UNAVAILABLE]
         assert left.connections[0].closed.wait(LIMIT), "it is closed when its last call is over"
+    left.close()
+    right.close()
+
+
+def test_look_ups_that_fail_are_as_far_apart_as_the_back_off_says(stopped: Time, names: Names) -> None:
+    names["agent.test"] = []
+    backoff = Backoff(initial=1.0, multiplier=2.0, jitter=0.0)
+    target = "agent.test:1"
+    with Channel(target, policy="round_robin", insecure=True, driver=stopped.driver, backoff=backoff) as channel:
+        states = States(channel)
+        call = channel.open("/t/Echo", wait_for_ready=True)
+        states.until(Connectivity.TRANSIENT_FAILURE)
+        for delay in (1.0, 2.0, 4.0):
+            stopped.advance(delay - 0.01)
+            assert states.is_quiet
+            stopped.advance(0.02)
+            states.until(Connectivity.TRANSIENT_FAILURE)
+        assert call.is_active()
+
+
+def test_a_look_up_has_its_time_and_no_more(stopped: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def getaddrinfo(*args: Any, **options: Any) -> Any:
+        asked.set()
+        may_answer.wait(LIMIT)
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with Channel("agent.test:1", policy="round_robin", insecure=True, driver=stopped.driver) as channel:
+        states = States(channel, try_to_connect=True)
+        states.until(Connectivity.CONNECTING)
+        assert asked.wait(LIMIT)
+        stopped.advance(LOOK_UP_TIME - 0.1)
+        assert states.is_quiet
+        stopped.advance(0.2)
+        assert states.next() is Connectivity.TRANSIENT_FAILURE
+        stopped.advance(10.0)
+        states.until(Connectivity.IDLE)
+        channel._balancer.connect()
+        states.until(Connectivity.CONNECTING)
+        stopped.settle()
+        assert stopped.driver._watched, "the look-up"
+        channel.close()
+        stopped.settle()
+        assert not stopped.driver._watched
+    may_answer.set()
+
+
+def test_closing_ends_calls_on_an_address_that_has_left_the_name(names: Names) -> None:
+    left, right = servers_on_one_port("127.0.0.1", "127.0.0.2")
+    names["agent.test"] = [left.host, right.host]
+    with Channel(f"agent.test:{left.port}", policy="round_robin", insecure=True, backoff=SOON) as channel:
+        call_until(channel, lambda: bool(left.requests and right.requests))
+        held = [channel.unary_unary("/t/Hold").future(b"", timeout=LIMIT) for _ in range(2)]
+        assert all(each.initial_metadata() == () for each in held)
+        names["agent.test"] = [right.host]
+        right.connections[0].kill()
+        call_until(channel, lambda: len(channel._balancer.subchannels) == 1)
+        channel.close()
+        assert sorted(each.code() for each in held) == [StatusCode.CANCELLED, StatusCode.UNAVAILABLE]
+        assert left.connections[0].closed.wait(LIMIT)
     left.close()
     right.close()
 

@@ -208,10 +208,12 @@ print(interrupted > 100)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
-@pytest.mark.parametrize("secure", [False, True], ids=["plaintext", "TLS"])
-def test_a_forked_child_uses_connections_of_its_own(secure: bool) -> None:
-    pytest.importorskip("trustme" if secure else "os")
-    tls = """
+@pytest.mark.parametrize("way", ["plaintext", "TLS", "in turn"])
+def test_a_forked_child_uses_connections_of_its_own(way: str) -> None:
+    make = {
+        "plaintext": "channel = Channel(SERVER.target)",
+        "in turn": "channel = Channel([SERVER.target], policy='round_robin')",
+        "TLS": """
 import ssl, trustme
 authority = trustme.CA()
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -222,11 +224,12 @@ authority.configure_trust(trusting)
 SERVER.close()
 SERVER = GrpcServer(tls=context)
 channel = Channel(f'localhost:{SERVER.port}', tls=trusting)
-"""
+""",
+    }[way]
     done = run(f"""
 import warnings
 warnings.simplefilter('ignore', DeprecationWarning)
-{tls if secure else "channel = Channel(SERVER.target)"}
+{make}
 echo = channel.unary_unary('/t/Echo')
 assert echo(b'before', timeout=20) == b'before'
 held = channel.unary_unary('/t/Hold').future(b'', timeout=30)

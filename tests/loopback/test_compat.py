@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import ssl
 import sys
 from typing import Any
 
@@ -14,6 +15,7 @@ from opencensus.tags import tag_map
 from opencensus.trace.samplers import AlwaysOnSampler
 from opencensus.trace.tracer import Tracer
 
+from puremux.exporter import Exporter, compat
 from puremux.exporter.compat import ExportRpcHandler, StatsExporter, TraceExporter, new_stats_exporter
 from puremux.proto import metrics_service_pb2, trace_config_pb2
 from tests.shared.scripted_agent import METRICS_EXPORT, ScriptedAgent
@@ -114,3 +116,20 @@ def test_without_opencensus_the_sentence_says_what_to_install(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "opencensus.metrics.transport", None)
     with pytest.raises(ModuleNotFoundError, match="pip install opencensus"):
         new_stats_exporter("shop")
+
+
+@pytest.mark.parametrize("has_tls", [True, False])
+def test_plaintext_is_spoken_unless_tls_is_asked_for(
+    has_tls: bool, client_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool | None] = []
+
+    class Noted(Exporter):
+        def __init__(self, *args: Any, insecure: bool | None, **options: Any) -> None:
+            asked.append(insecure)
+            super().__init__(*args, insecure=insecure, start=False, **options)
+
+    monkeypatch.setattr(compat, "Exporter", Noted)
+    options: dict[str, Any] = {"tls": client_tls} if has_tls else {}
+    TraceExporter("shop", endpoint="agent.example:55678", **options).stop(0.1)
+    assert asked == [None if has_tls else True]

@@ -16,7 +16,7 @@ from puremux.transport import dial
 from puremux.transport.address import parse_address
 from puremux.transport.dial import connect, dial_endpoints
 from puremux.transport.resolve import Endpoint
-from puremux.transport.wait import run_blocking
+from puremux.transport.wait import Step, Wait, run_blocking
 
 
 def ipv4(port: int) -> Endpoint:
@@ -266,3 +266,17 @@ def test_endpoints_can_be_dialled_by_themselves(serve: Callable[..., Any], soon:
     address = parse_address("agent:1")
     with run_blocking(dial_endpoints([ipv4(serve(echo).port)], address, tls=None, until=soon)) as sock:
         assert echoes(sock)
+
+
+@pytest.mark.parametrize("says", [b"", b"hi"], ids=["nothing comes", "something comes"])
+def test_a_step_on_its_own_goes_on_when_it_can_read_or_at_its_time(says: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    until = time.monotonic() + (10.0 if says else 0.05)
+
+    def wait() -> Step[float]:
+        yield Wait(until, reading=(ours,))
+        return time.monotonic()
+
+    with ours, theirs:
+        theirs.send(says)
+        assert (run_blocking(wait()) >= until) is not bool(says)

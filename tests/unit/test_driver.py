@@ -164,6 +164,27 @@ def test_a_step_is_resumed_by_the_time_and_told_its_end(driver: Driver) -> None:
     assert sorted(ends, key=str) == [("yes", None), (None, "no")] or ends == [("yes", None), (None, "no")]
 
 
+def test_a_step_whose_two_sockets_are_ready_goes_on_once(driver: Driver) -> None:
+    pairs = [socket.socketpair(), socket.socketpair()]
+    for _, theirs in pairs:
+        theirs.send(b"x")
+    resumed: list[bool] = []
+
+    def wait_twice() -> Step[None]:
+        yield Wait(time.monotonic() + LIMIT, reading=[ours for ours, _ in pairs])
+        resumed.append(True)
+        yield Wait(time.monotonic() + LIMIT)
+        resumed.append(False)
+
+    task = driver.run(wait_twice(), lambda result, error: None)
+    eventually(lambda: resumed, LIMIT)
+    assert done_by(driver).wait(LIMIT)
+    task.cancel()
+    assert done_by(driver).wait(LIMIT) and resumed == [True]
+    for each in (sock for pair in pairs for sock in pair):
+        each.close()
+
+
 def test_a_cancelled_step_is_closed_and_its_end_not_told(driver: Driver) -> None:
     closed = threading.Event()
     ends: list[Any] = []

@@ -329,3 +329,12 @@ def test_once_the_status_is_on_its_way_no_message_is_read() -> None:
     call.send(Step.TRAILERS)
     assert call.receive_data(HI) == call.receive_end() == []
     assert ended(call.receive_reset(ErrorCodes.CANCEL)).code is StatusCode.CANCELLED
+
+
+@pytest.mark.parametrize("make", [ClientCall, ServerCall])
+def test_a_call_that_is_stopped_sends_nothing_more(make) -> None:
+    call = make(1, None)
+    assert call.stop(StatusCode.UNAVAILABLE, "gone") == [CallEnded(1, StatusCode.UNAVAILABLE, "gone")]
+    assert call.sending is Sending.ENDED and call.stop(StatusCode.OK, "") == []
+    with pytest.raises(LocalProtocolError):
+        call.send(Step.MESSAGE)

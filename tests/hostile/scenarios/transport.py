@@ -212,7 +212,7 @@ def reset_after_call(peer: Peer) -> None:
     peer.abort()
 
 
-@scenario("reset of TCP in the middle of a message", "UNAVAILABLE", calls=(1, 1))
+@scenario("reset of TCP in the middle of a message", "UNAVAILABLE", words=("reset",), calls=(1, 1))
 def reset_in_message(peer: Peer) -> None:
     stream_id = peer.take_call()
     peer.begin(stream_id)
