@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from typing import Any
 
 from .address import HostPort
@@ -51,6 +52,8 @@ class LookUp:
         self.answer: Any = None
         """What getaddrinfo has found, or the exception that it raised; None as long as it runs."""
         self._done, self._signal = socket.socketpair()
+        # Between asking for a descriptor's number and copying it, it must not be closed, and be another's already.
+        self._copying = threading.RLock()
 
     def waiter(self) -> socket.socket | None:
         """A socket that becomes readable with the answer, and is closed by whoever waits; None if there is an answer.
@@ -58,12 +61,8 @@ class LookUp:
         Raises:
             OSError: no more files may be opened.
         """
-        try:
-            return self._done.dup()
-        except OSError:
-            if self.answer is None:
-                raise
-            return None
+        with self._copying:
+            return None if self.answer is not None else self._done.dup()
 
     def start(self) -> None:
         """Start on a daemon thread; where those are not allowed on another; at the interpreter's end on this one."""
@@ -90,8 +89,9 @@ class LookUp:
             self._signal.send(b"\0")
         except OSError:
             pass  # nobody waits any more
-        self._signal.close()
-        self._done.close()  # the waiters have copies
+        with self._copying:
+            self._signal.close()
+            self._done.close()  # the waiters have copies
 
 
 def _after_fork_in_child() -> None:
