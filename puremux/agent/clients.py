@@ -130,6 +130,8 @@ class Client:
         self.attributes = attributes
         self.first_seen = self.last_seen = now
         self.requests = self.spans = self.metrics = self.series = self.refused = 0
+        self.lines = 0
+        """Of the Prometheus page, as ``table`` counts them."""
         self.span_rate, self.metric_rate = Rate(), Rate()
         self.sources: dict[bytes, Source] = {}
         """By the serialized Resource."""

@@ -51,6 +51,8 @@ APART: Mapping[str, str] = {
 }
 """What is put behind a name that has another type already.  Against the singular promtool has an objection."""
 
+LONGEST_NAME = 200  # characters of a service's or instance's name, which each line of the page repeats
+
 FORMAT_LABELS = frozenset(("le", "quantile"))
 """Labels that the format itself gives to samples."""
 
@@ -65,8 +67,9 @@ def target_labels(source: SourceView, *, node: bool) -> Labels:
     """
     attributes = {**source.resource, **source.node} if node else dict(source.resource)
     known = {**source.resource, **source.node}
-    attributes["service.name"] = known.get("service.name", "")
-    attributes["service.instance.id"] = known.get("service.instance.id", "") or source.client.instance
+    instance = known.get("service.instance.id", "") or source.client.instance
+    attributes["service.name"] = known.get("service.name", "")[:LONGEST_NAME]
+    attributes["service.instance.id"] = instance[:LONGEST_NAME]
     named = ((label_name(key), value) for key, value in sorted(attributes.items()))
     return _join((f"exported_{name}" if name in FORMAT_LABELS else name, value) for name, value in named)
 

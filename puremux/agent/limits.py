@@ -51,8 +51,12 @@ class AgentLimits:
     max_series_per_client: int = 5_000
     """Time series of one client."""
 
+    max_lines_per_client: int = 50_000
+    """Lines of the Prometheus page for one client: a histogram takes one for each bucket."""
+
     max_bytes_held: int = 256 * 1024 * 1024
-    """Memory for clients and their time series, as estimated from Nodes, Resources, descriptors, labels and buckets."""
+    """Memory for clients and their time series, as estimated from Nodes, Resources, descriptors, labels and buckets;
+    and for the lines of a page, each of which has all labels."""
 
     max_spans_held: int = 10_000
     """Spans kept for pages."""

@@ -46,6 +46,7 @@ class Reason(enum.Enum):
     MALFORMED_POINT = "malformed_point"
     TOO_MANY_SERIES = "too_many_series"
     TOO_MANY_SERIES_OF_CLIENT = "too_many_series_of_client"
+    TOO_MANY_LINES_OF_CLIENT = "too_many_lines_of_client"
     OUT_OF_MEMORY = "out_of_memory"
 
 
@@ -64,6 +65,7 @@ TOLD: Mapping[Reason, str] = {
     Reason.TOO_MANY_CLIENTS: "this agent knows {limits.max_clients} clients, and takes no more",
     Reason.TOO_MANY_SERIES: "this agent holds {limits.max_series} time series, and takes no more",
     Reason.TOO_MANY_SERIES_OF_CLIENT: "this agent takes {limits.max_series_per_client} time series of a client",
+    Reason.TOO_MANY_LINES_OF_CLIENT: "this agent takes {limits.max_lines_per_client} lines of its page of a client",
     Reason.OUT_OF_MEMORY: "this agent holds as much of metrics as it may, {limits.max_bytes_held} bytes",
 }
 """What a client is told of each limit.  Of other refusals it is not: its next message may be a good one."""

@@ -22,6 +22,7 @@ __all__ = ["Budget", "SeriesTable"]
 ENTRY_BYTES = 1_000  # of memory: a source, or a client, with nothing in it
 METRIC_BYTES = 400  # a metric of one source, without its descriptor and series
 SERIES_BYTES, TEXT_BYTES, BUCKET_BYTES = 450, 60, 40  # a series, a text beyond its characters, a bucket
+LINE_BYTES, LABEL_BYTES = 60, 4  # of a line of the page: two labels and a number; what stands around a label's texts
 WIDE = 4  # bytes of each character of a text with any that is not ASCII, at the most
 
 
@@ -50,9 +51,10 @@ class SeriesTable:
             refused[error.reason] += len(points)
             self._tidy(client, resource_key)
             return refused
-        for labels, value, time in points:
+        line = _line_bytes(client, resource_key, descriptor)
+        for point in points:
             try:
-                self._update(client, metric, labels, value, time, now)
+                self._update(client, metric, point, line, now)
             except Refused as error:
                 refused[error.reason] += 1
         self._tidy(client, resource_key, (metric,))
@@ -61,7 +63,9 @@ class SeriesTable:
     def expire(self, client: Client, before: float) -> None:
         """Forget the series of a client that were not updated since."""
         for key, source in list(client.sources.items()):
-            client.series -= self._budget.release_series(source.expire(before))
+            ended = source.expire(before)
+            client.series -= self._budget.release_series(ended)
+            client.lines -= sum(_lines(series.value) for series in ended)
             self._tidy(client, key, tuple(source.metrics.values()))
 
     def _source(self, client: Client, key: bytes) -> Source:
@@ -83,20 +87,18 @@ class SeriesTable:
             metric.descriptor = descriptor
         return metric
 
-    def _update(
-        self, client: Client, metric: HeldMetric, labels: LabelValues, value: Value, time: int, now: float
-    ) -> None:
+    def _update(self, client: Client, metric: HeldMetric, point: NewPoint, line: int, now: float) -> None:
+        """Keep a point, of whose lines on the page each has so many bytes without its labels."""
+        labels, value, time = point
         series = metric.series.get(labels)
         if series is None:
-            weight = _weigh(labels, value)
-            self._budget.hold_series(client.series, weight)
+            weight = _weigh(labels, value, line)
+            self._budget.hold_series(client, weight, _lines(value))
             metric.series[labels] = Series(value, time, now, weight)
-            client.series += 1
         elif time >= series.time:  # sent again after a break, an older point may come after a newer one
-            growth = BUCKET_BYTES * (_parts(value) - _parts(series.value))
-            self._budget.hold(growth)
+            if not isinstance(value, (int, float)):  # a number stays one, and takes what it took
+                self._budget.grow(client, series, _weigh(labels, value, line), _lines(value) - _lines(series.value))
             series.value, series.time, series.updated = value, time, now
-            series.weight += growth
 
     def _tidy(self, client: Client, key: bytes, metrics: Iterable[HeldMetric] = ()) -> None:
         """Leave none of these metrics without series, and no source without metrics."""
@@ -131,18 +133,34 @@ class Budget:
             raise Refused(Reason.OUT_OF_MEMORY)
         self.bytes += weight
 
-    def hold_series(self, held_by_client: int, weight: int) -> None:
-        """Count in one more series of a client that has so many.
+    def hold_series(self, client: Client, weight: int, lines: int) -> None:
+        """Count in one more series of a client.
 
         Raises:
             Refused: a limit is reached.
         """
-        if held_by_client >= self._limits.max_series_per_client:
+        if client.series >= self._limits.max_series_per_client:
             raise Refused(Reason.TOO_MANY_SERIES_OF_CLIENT)
         if self.series >= self._limits.max_series:
             raise Refused(Reason.TOO_MANY_SERIES)
-        self.hold(weight)
+        self._hold_lines(client, weight, lines)
         self.series += 1
+        client.series += 1
+
+    def grow(self, client: Client, series: Series, weight: int, lines: int) -> None:
+        """Count a series of a client as so heavy, with so many more lines.
+
+        Raises:
+            Refused: a limit is reached.
+        """
+        self._hold_lines(client, weight - series.weight, lines)
+        series.weight = weight
+
+    def _hold_lines(self, client: Client, weight: int, lines: int) -> None:
+        if lines > 0 and client.lines + lines > self._limits.max_lines_per_client:
+            raise Refused(Reason.TOO_MANY_LINES_OF_CLIENT)
+        self.hold(weight)
+        client.lines += lines
 
     def release(self, weight: int) -> None:
         """Count out so many bytes."""
@@ -156,10 +174,24 @@ class Budget:
         return len(weights)
 
 
-def _weigh(labels: LabelValues, value: Value) -> int:
-    """The memory that a series takes, in bytes, estimated."""
+def _weigh(labels: LabelValues, value: Value, line: int) -> int:
+    """The memory that a series takes, itself and on a page, in bytes, estimated."""
     texts = sum(_weigh_text(label) for label in labels if label is not None)
-    return SERIES_BYTES + texts + BUCKET_BYTES * _parts(value)
+    line += sum(len(label) for label in labels if label is not None)
+    return SERIES_BYTES + texts + BUCKET_BYTES * _parts(value) + line * _lines(value)
+
+
+def _line_bytes(client: Client, resource_key: bytes, descriptor: Descriptor) -> int:
+    """The bytes of a line of the page, without the values of the metric's labels, estimated."""
+    names = len(descriptor.name) + sum(len(key) + LABEL_BYTES for key in descriptor.label_keys)
+    return LINE_BYTES + names + len(resource_key) + len(client.identity.service_name) + len(client.identity.instance)
+
+
+def _lines(value: Value) -> int:
+    """How many lines of the page a value takes."""
+    if isinstance(value, Distribution):
+        return max(1, len(value.buckets)) + 2
+    return len(value.percentiles) + 2 if isinstance(value, Summary) else 1
 
 
 def _weigh_descriptor(descriptor: Descriptor) -> int:

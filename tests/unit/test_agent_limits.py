@@ -24,7 +24,8 @@ from tests.shared.agent_messages import (
     span,
     spans_request,
 )
-from tests.unit.agent_stores import Clock, held, make_store
+from tests.unit.agent_stores import Clock, held, make_store, store_of
+from tests.unit.prometheus_pages import get
 
 
 def fill(store: Store, count: int, pid: int = 7) -> None:
@@ -156,6 +157,54 @@ def test_what_is_not_ascii_counts_as_what_it_takes() -> None:
         return store.totals().bytes
 
     assert bytes_of("x" * 999 + "\N{SNOWMAN}") - bytes_of("x" * 1_000) == 3_000
+
+
+def histogram(name: str, buckets: int, **fields: Any) -> Any:
+    bounds, counts = range(buckets - 1), [1] * buckets
+    return metric(name, distribution(bounds, counts, 5.0), Type.CUMULATIVE_DISTRIBUTION, **fields)
+
+
+def test_what_takes_much_of_the_page_counts_for_it() -> None:
+    """Each of a histogram's lines repeats all labels: twenty with a thousand buckets were a page of 285 MiB."""
+    store = make_store(max_bytes_held=3_000_000)
+    repeated = resource("k8s", **{f"k{number}": "v" * 240 for number in range(60)})
+    metrics = [histogram(f"h{number}", 1_000) for number in range(20)]
+    with pytest.raises(LimitReached):
+        MetricsIntake(store).receive(metrics_request(*metrics, node=node(), resource=repeated))
+    assert len(get(store).body) < 2 * store.limits.max_bytes_held
+
+
+@pytest.mark.parametrize("keys", [{"k" * 200: "v"}, {"k": "v" * 200}])
+def test_the_page_is_not_much_larger_than_what_is_held(keys: dict[str, str]) -> None:
+    store = make_store()
+    MetricsIntake(store).receive(metrics_request(histogram("h", 500, labels=keys), node=node("s" * 200)))
+    assert len(get(store).body) < 2 * store.totals().bytes
+
+
+def test_a_client_has_so_many_lines_of_the_page() -> None:
+    clock = Clock()
+    store = make_store(clock, max_lines_per_client=100)
+    intake = MetricsIntake(store)
+    intake.receive(metrics_request(histogram("a", 40), histogram("b", 40), node=node()))
+    with pytest.raises(LimitReached, match="takes 100 lines of its page of a client"):
+        intake.receive(metrics_request(histogram("c", 40)))
+    intake.receive(metrics_request(histogram("a", 50)))  # 94 are theirs now
+    with pytest.raises(LimitReached):
+        intake.receive(metrics_request(histogram("b", 50)))
+    assert sorted(name for _, name in held(store)) == ["a", "b"]
+    assert store.totals().refused_time_series == {Reason.TOO_MANY_LINES_OF_CLIENT: 2}
+    clock.now += store.limits.stale_after - 1
+    intake.receive(metrics_request(metric("d")))
+    clock.now += 2
+    store.expire()  # all but d
+    intake.receive(metrics_request(histogram("c", 90)))
+    assert sorted(name for _, name in held(store)) == ["c", "d"]
+
+
+def test_long_names_of_services_are_cut_where_each_line_repeats_them() -> None:
+    page = get(store_of(metric("m"), node=node("s" * 1_000, host="h" * 1_000))).body
+    (line,) = [line for line in page.splitlines() if line.startswith("m{")]
+    assert len(line) < 600
 
 
 def test_what_expires_gives_its_memory_back() -> None:
