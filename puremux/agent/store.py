@@ -27,6 +27,8 @@ from .views import HeldPoints, MetricsReceived, SourceView, SpansReceived, Total
 
 __all__ = ["Store"]
 
+NODE_COPIES = 2  # in memory: serialized, and as attributes
+
 Received = TypeVar("Received")
 
 
@@ -214,7 +216,8 @@ class Store:
         return client
 
     def _describe(self, client: Client, sender: Sender) -> None:
-        self._budget.hold(_weight(sender.node_key) - _weight(client.node_key))
+        growth = len(sender.node_key) - len(client.node_key)
+        self._budget.hold((NODE_COPIES + len(client.sources)) * growth)  # the sources are weighed with it, each
         client.node_key, client.attributes = sender.node_key, node_attributes(sender.node)
 
     def expire(self, now: float | None = None) -> int:
@@ -248,7 +251,7 @@ def _tell(listeners: list[Callable[[Received], None]], received: Received) -> No
 
 def _weight(node_key: bytes) -> int:
     """The memory that a client takes without its series, estimated."""
-    return ENTRY_BYTES + 2 * len(node_key)
+    return ENTRY_BYTES + NODE_COPIES * len(node_key)
 
 
 def _view(client: Client, source: Source) -> SourceView:

@@ -71,7 +71,7 @@ class SeriesTable:
     def _source(self, client: Client, key: bytes) -> Source:
         source = client.sources.get(key)
         if source is None:
-            self._budget.hold(ENTRY_BYTES + 2 * len(key))
+            self._budget.hold(_weigh_source(client, key))
             resource = resource_pb2.Resource.FromString(key)
             source = client.sources[key] = Source(resource_attributes(resource))
         return source
@@ -111,7 +111,7 @@ class SeriesTable:
                 self._budget.release(METRIC_BYTES + _weigh_descriptor(metric.descriptor))
         if not source.metrics:
             del client.sources[key]
-            self._budget.release(ENTRY_BYTES + 2 * len(key))
+            self._budget.release(_weigh_source(client, key))
 
 
 class Budget:
@@ -192,6 +192,11 @@ def _lines(value: Value) -> int:
     if isinstance(value, Distribution):
         return max(1, len(value.buckets)) + 2
     return len(value.percentiles) + 2 if isinstance(value, Summary) else 1
+
+
+def _weigh_source(client: Client, key: bytes) -> int:
+    """The memory that a source takes, estimated; a line of the page has all that its Resource and its Node say."""
+    return ENTRY_BYTES + 3 * len(key) + len(client.node_key)
 
 
 def _weigh_descriptor(descriptor: Descriptor) -> int:

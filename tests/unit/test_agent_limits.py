@@ -181,6 +181,23 @@ def test_the_page_is_not_much_larger_than_what_is_held(keys: dict[str, str]) -> 
     assert len(get(store).body) < 2 * store.totals().bytes
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_said_of_each_source_counts_too(late: bool) -> None:
+    """``target_info`` repeats all that the Node says for each Resource that it speaks for."""
+    clock = Clock()
+    store = make_store(clock)
+    intake = MetricsIntake(store)
+    long = node(zone="z" * 10_000)
+    metrics = [metric("m", own_resource=resource("vm", host=str(number))) for number in range(200)]
+    intake.receive(metrics_request(*metrics, node=node() if late else long))
+    if late:
+        intake.receive(metrics_request(node=long))
+    assert len(get(store).body) < 2 * store.totals().bytes
+    clock.now += store.limits.stale_after + 1
+    store.expire()
+    assert store.totals().bytes == 0
+
+
 def test_a_client_has_so_many_lines_of_the_page() -> None:
     clock = Clock()
     store = make_store(clock, max_lines_per_client=100)
