@@ -193,3 +193,10 @@ def test_ctrl_c_while_a_command_is_imported_is_no_traceback(monkeypatch: pytest.
 
     monkeypatch.setattr(cli.importlib, "import_module", interrupt)
     assert cli.main(["demo"]) == cli.INTERRUPTED
+
+
+def test_the_package_runs_as_the_command_does() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "puremux", "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"puremux {puremux.__version__}\n", "")
