@@ -17,7 +17,7 @@ from .errors import LocalProtocolError, Metadata
 from .methods import MethodBook
 from .protocol.events import CallEnded, Event, HeadersReceived, MessageReceived, SendBufferDrained
 from .protocol.framing import COMPRESSORS
-from .protocol.metadata import check_path, encode_metadata
+from .protocol.metadata import check_path, encode_metadata, metadata_pairs
 from .status import StatusCode
 from .transport.driver import Driver, Timer
 
@@ -104,7 +104,7 @@ class CallBase(NoCopies):
         if compression not in (None, "identity", *COMPRESSORS):
             raise ValueError(f"compression {compression!r} is not one of {', '.join(COMPRESSORS)}")
         self.path = path
-        self.metadata = tuple(metadata)
+        self.metadata = metadata_pairs(metadata)
         self.timeout = checked_timeout(timeout)
         self.wait_for_ready = wait_for_ready
         self.encoding = compression or "identity"

@@ -30,7 +30,7 @@ from .multicallable import (
 )
 from .peer import Keepalive
 from .protocol.framing import COMPRESSORS
-from .protocol.metadata import encode_metadata
+from .protocol.metadata import encode_metadata, metadata_pairs
 from .status import StatusCode
 from .subchannel import Backoff, Connectivity, Subchannel
 from .targets import TargetOptions
@@ -133,7 +133,7 @@ class Channel(NoCopies):
         check_kinds(str, user_agent=user_agent)
         check_functions(tap=tap)
         agent = f"{user_agent} puremux/{__version__}" if user_agent else f"puremux/{__version__}"
-        self._settings = _Settings(tuple(metadata), _compression(compression), policy, agent).checked()
+        self._settings = _Settings(metadata_pairs(metadata), _compression(compression), policy, agent).checked()
         addresses = parse_addresses(target, default_port)
         self.max_send_message_length = max_send_message_length
         self.driver = driver or Driver()
@@ -202,7 +202,7 @@ class Channel(NoCopies):
         call = Call(
             self,
             path,
-            metadata=(*self._settings.metadata, *metadata),
+            metadata=(*self._settings.metadata, *metadata_pairs(metadata)),
             timeout=timeout,
             wait_for_ready=wait_for_ready,
             compression=self._settings.compression if compression is None else _compression(compression),

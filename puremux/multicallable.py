@@ -93,7 +93,7 @@ class _MultiCallable:
             self._path,
             request=request,
             one_response=self.one_response,
-            metadata=tuple(options.metadata or ()),
+            metadata=() if options.metadata is None else options.metadata,
             timeout=options.timeout,
             wait_for_ready=bool(options.wait_for_ready),
             compression=options.compression,

@@ -10,7 +10,8 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ..errors import Metadata, Metadatum, RemoteProtocolError
@@ -29,6 +30,7 @@ __all__ = [
     "header",
     "is_grpc_content_type",
     "list_size",
+    "metadata_pairs",
     "request_headers",
     "response_headers",
     "trailers",
@@ -72,6 +74,19 @@ def encode_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> HeaderList:
     Source: gRPC PROTOCOL-HTTP2.md, Custom-Metadata.
     """
     return [(key.encode("ascii"), _encode_value(key, value)) for key, value in map(_checked, metadata)]
+
+
+def metadata_pairs(metadata: Any) -> Metadata:
+    """A caller's metadata as a tuple that nobody changes any more; each pair is checked by :func:`encode_metadata`.
+
+    Raises:
+        ValueError: it is no sequence of pairs, such as a mapping.
+    """
+    if type(metadata) is tuple:
+        return metadata
+    if isinstance(metadata, (Mapping, str, bytes)) or not isinstance(metadata, Iterable):
+        raise ValueError(f"metadata takes pairs of key and value, not {type(metadata).__name__}")
+    return tuple(metadata)
 
 
 def _checked(pair: tuple[str, str | bytes]) -> tuple[str, str | bytes]:

@@ -335,6 +335,9 @@ def test_a_callback_may_make_calls_itself(channel: Channel) -> None:
         pytest.param({"timeout": math.nan}, "NaN", id="a timeout that is no number"),
         pytest.param({"metadata": {"a": "b"}}, "pairs", id="a mapping for metadata"),
         pytest.param({"metadata": [("a", "b", "c")]}, "pairs", id="three of a pair"),
+        pytest.param({"metadata": 5}, "metadata takes pairs of key and value, not int", id="a number for metadata"),
+        pytest.param({"path": b"/t/Echo"}, "/package.Service/Method", id="bytes for a path"),
+        pytest.param({"path": None}, "/package.Service/Method", id="no path"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_at_once(channel: Channel, arguments: dict[str, Any], problem: str) -> None:
