@@ -14,6 +14,7 @@ from puremux.agent.agent import leads_back
 from puremux.agent.forwarding import NextAgent
 from puremux.exporter.streams import Pace
 from puremux.proto import metrics_service_pb2, trace_service_pb2
+from tests.loopback.exporters import QUICK, quicken
 from tests.shared.agent_messages import metric, metrics_request, node, resource, span, spans_request
 from tests.shared.scripted_agent import ScriptedAgent
 from tests.shared.waiting import eventually
@@ -84,7 +85,8 @@ def last() -> Iterator[ScriptedAgent]:
 def test_an_exporter_whose_agent_has_no_room_keeps_its_spans_until_it_has(last: ScriptedAgent) -> None:
     last.on_half_close = lambda stream: None  # it confirms nothing
     bottleneck = Exporter(last.address, replay_bytes=30_000, start=False, pace=Pace(rotate_after=0.05))
-    with Agent("127.0.0.1:0", forward=bottleneck) as agent, Exporter(agent.address) as exporter:
+    with Agent("127.0.0.1:0", forward=bottleneck) as agent, Exporter(agent.address, pace=QUICK) as exporter:
+        quicken(exporter)
         for number in range(100):
             exporter.export_trace_request(spans_request(span(number + 1, f"{number:0900}")))
         eventually(lambda: agent.view().totals.refused_spans, LIMIT, "the agent refuses")

@@ -264,6 +264,7 @@ def test_closing_ends_calls_on_an_address_that_has_left_the_name(names: Names) -
         assert all(each.initial_metadata() == () for each in held)
         names["agent.test"] = [right.host]
         right.connections[0].kill()
+        assert within(lambda: any(each.done() for each in held)), "the loss is noticed"
         call_until(channel, lambda: len(channel._balancer.subchannels) == 1)
         channel.close()
         assert sorted(each.code() for each in held) == [StatusCode.CANCELLED, StatusCode.UNAVAILABLE]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from typing import Any
+
 from h2.errors import ErrorCodes
 
 from puremux.channel import Channel
 from puremux.status import StatusCode
 from puremux.subchannel import Connectivity, Keepalive
+from tests.hostile import wire
+from tests.hostile.peer import Peer
 
 from .channels import LIMIT, Time, within
 from .grpc_server import GrpcServer
@@ -84,3 +90,31 @@ def test_too_many_pings_doubles_the_interval(stopped: Time, server: GrpcServer) 
         for _ in range(6):
             stopped.advance(5.0)
         assert within(lambda: server.connections[1].pings == 1)
+
+
+def test_a_server_that_speaks_is_alive_though_it_acknowledges_no_ping(stopped: Time, serve: Any) -> None:
+    may_begin, may_end = threading.Event(), threading.Event()
+
+    def neglect_pings(sock: socket.socket) -> None:
+        peer = Peer(sock, threading.Event(), lambda fault: None)
+        stream_id = peer.take_call()
+        peer.acknowledges = False
+        peer.read_until(lambda: (wire.PING, 0) in peer.said)
+        assert may_begin.wait(LIMIT)
+        peer.begin(stream_id)
+        assert may_end.wait(LIMIT)
+        peer.send_data(stream_id, wire.message(b"alive"))
+        peer.finish(stream_id)
+
+    keepalive = Keepalive(time=10.0, timeout=5.0)
+    target = f"127.0.0.1:{serve(neglect_pings).port}"
+    with Channel(target, driver=stopped.driver, keepalive=keepalive) as channel:
+        call = channel.unary_unary("/t/Any", None, None).future(b"")
+        assert within(lambda: channel.state is Connectivity.READY)
+        stopped.advance(10.1)
+        stopped.advance(1.0)
+        may_begin.set()
+        call.initial_metadata()
+        stopped.advance(4.5)
+        may_end.set()
+        assert call.result() == b"alive" and channel.connections == 1

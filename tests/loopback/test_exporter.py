@@ -12,7 +12,7 @@ import pytest
 from puremux.exporter import Pace
 from puremux.proto import metrics_service_pb2, trace_config_pb2, trace_service_pb2
 from puremux.status import StatusCode
-from tests.loopback.exporters import exporter_to, total
+from tests.loopback.exporters import exporter_to, quicken, total
 from tests.shared.scripted_agent import METRICS_EXPORT, ScriptedAgent, Stream
 from tests.shared.span_data import span, spans
 from tests.shared.waiting import eventually
@@ -99,6 +99,7 @@ def test_a_batch_that_is_always_refused_is_given_up_while_others_pass(agent: Scr
 
     agent.on_half_close = refuse_poison
     with exporter_to(agent, bundle_count=1) as exporter:
+        quicken(exporter)
         exporter.export([span("poison")])
         good = 0
         while not exporter.stats()["dropped"] and good < 100:

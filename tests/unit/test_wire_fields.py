@@ -92,7 +92,8 @@ def test_what_is_not_known_is_guessed(data: bytes, name: str, value: str) -> Non
     ],
 )
 def test_what_is_broken_is_told_with_its_reason(data: bytes, reason: str) -> None:
-    assert reason in read(data)[-1].note and read(data)[-1].layer is Layer.UNKNOWN
+    last = read(data)[-1]
+    assert reason in last.note and last.layer is Layer.UNKNOWN
 
 
 def test_a_known_message_that_breaks_off_is_told_up_to_there() -> None:
