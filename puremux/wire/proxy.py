@@ -20,6 +20,7 @@ from .records import CLIENT, SERVER, Connection, Piece
 __all__ = ["Proxy"]
 
 CONNECTING = 10.0
+CLOSING = 1.0  # seconds for what is written to leave, at the end of a connection
 """Seconds that the server has to accept a connection."""
 
 SIZE = 64 * 1024
@@ -81,7 +82,7 @@ class Proxy:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._serve(reader, writer)
         finally:
-            writer.close()
+            await _end(writer)
             self._serving.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -103,7 +104,8 @@ class Proxy:
         finally:
             for way in ways:
                 way.cancel()
-            server_writer.close()
+            await asyncio.gather(*ways, return_exceptions=True)
+            await _end(server_writer)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self._to, UnixSocket):
@@ -123,6 +125,14 @@ class Proxy:
 
     def _tell(self, connection: Connection, sender: str, data: bytes) -> None:
         self._told(Piece(connection, time.monotonic() - self._began, sender, data))
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    """Close a connection; ask what it died of, which is known already, lest asyncio log it at some later time."""
+    writer.close()
+    with contextlib.suppress(OSError, asyncio.TimeoutError):
+        await asyncio.wait_for(writer.wait_closed(), CLOSING)
+    writer.transport.abort()
 
 
 def _place(text: str) -> HostPort | UnixSocket:

@@ -27,17 +27,18 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import PuremuxError
 from ..transport.tap import BytesPassed
 from .records import CLIENT, SERVER, Connection, Piece
 from .words import printable
 
-__all__ = ["Recorder", "SessionWriter", "read_session"]
+__all__ = ["Recorder", "SessionWriter", "lines_in", "read_session"]
 
 VERSION = 1
 KEY = "puremux-wire"
+MOST_LINE = 64 * 1024 * 1024  # bytes; a piece is what one read or write took, and written in hexadecimal
 MOST_LETTERS = 200  # of a name; a session may come from anybody
 
 
@@ -143,6 +144,11 @@ class Recorder:
         self.close()
 
 
+def lines_in(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file; one that is too long to be a session's is cut, and so cannot be read as one."""
+    return iter(lambda: file.readline(MOST_LINE), b"")
+
+
 def read_session(lines: Iterable[bytes]) -> Iterator[Piece]:
     """Read a session.
 
@@ -166,7 +172,7 @@ def read_session(lines: Iterable[bytes]) -> Iterator[Piece]:
                 connections[connection.number] = connection
             else:
                 yield _piece(told, connections)
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
             if number == 1:
                 raise PuremuxError("it is no session that puremux has recorded") from error
             broken = number  # the last line may be; any other may not

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from .capture import Packets, is_capture
 from .records import CLIENT, SERVER, Connection, Piece
-from .session import read_session
+from .session import lines_in, read_session
 from .tcp import pieces_of
 
 __all__ = ["Recording", "read_descriptors", "read_raw"]
@@ -50,7 +50,7 @@ class Recording:
                 yield from pieces_of(packets)
                 self.remarks += [f"Passed over {number:,} packets {what}." for what, number in packets.skipped.items()]
             else:
-                yield from read_session(file)
+                yield from read_session(lines_in(file))
 
 
 def read_raw(client: Path | None, server: Path | None) -> Iterator[Piece]:

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from puremux.errors import PuremuxError
 from puremux.transport.tap import BytesPassed
-from puremux.wire import Connection, Piece, Recorder
+from puremux.wire import Connection, Piece, Recorder, session
 from puremux.wire.page import PageWriter
 from puremux.wire.records import CLIENT, SERVER
 from puremux.wire.session import SessionWriter, read_session
+from puremux.wire.sources import Recording
 
 ONE, TWO = Connection(1, "127.0.0.1:1", "a:2"), Connection(2, "[::1]:1", "b:2")
 PIECES = [
@@ -26,6 +27,10 @@ PIECES = [
     Piece(ONE, 1.5, SERVER, b"x"),
     Piece(ONE, 2.0, CLIENT, b""),
 ]
+
+
+HEAD = b'{"puremux-wire":1,"began":"2026-11-28T06:56:44.251Z"}\n'
+ENDLESS = b'{"connection":Infinity,"client":"a","server":"b"}\n'
 
 
 def written(folder: Path, pieces: list[Piece]) -> bytes:
@@ -54,6 +59,9 @@ def test_a_session_cut_off_anywhere_is_read_up_to_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "lines, sentence",
     [
+        pytest.param([b"[" * 100_000 + b"\n"], "no session that puremux has recorded", id="very deep"),
+        pytest.param([HEAD, b"[" * 100_000 + b"\n", HEAD], "line 2 of the session cannot be read", id="deep later"),
+        pytest.param([HEAD, ENDLESS, HEAD], "line 2 of the session cannot be read", id="a number without an end"),
         pytest.param([b"hello\n"], "no session that puremux has recorded", id="something else"),
         pytest.param([b"\xff\xfe\n"], "no session that puremux has recorded", id="not even text"),
         pytest.param([b'{"puremux-wire":2}\n'], "version 2; this puremux reads version 1", id="a later version"),
@@ -127,3 +135,9 @@ def test_a_forked_child_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(os, "getpid", lambda: -1)  # as it is in a child
         recorder(passed(1, "sent", b"PRI"))
     assert b"505249" not in (tmp_path / "session").read_bytes()
+
+
+def test_a_file_without_lines_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "MOST_LINE", 1_000_000)
+    with pytest.raises(PuremuxError, match="no session that puremux has recorded"):
+        list(Recording(Path("/dev/zero")))
