@@ -26,7 +26,7 @@ from .transport.wait import Step
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["Backoff", "Connectivity", "Keepalive", "Peer", "Subchannel"]
+__all__ = ["Backoff", "Connectivity", "Keepalive", "Peer", "Subchannel", "load_session"]
 
 
 MAX_DEBUG = 256  # bytes of a GOAWAY's explanation that an error repeats; a server may send 16 KiB
@@ -40,6 +40,11 @@ class Connectivity(enum.Enum):
     READY = "ready"
     TRANSIENT_FAILURE = "transient failure"
     SHUTDOWN = "shutdown"
+
+
+def load_session() -> None:
+    """Have loaded what a connection needs, which is loaded with the first attempt; what import raises comes out."""
+    from . import session  # noqa: F401
 
 
 class _Backoff(NamedTuple):
@@ -187,8 +192,7 @@ class Subchannel:
     def _dial(self, until: float) -> Step[socket.socket]:
         # Here, on the driver and under its lock, since h2 takes as long to import as all that a start needs: not for
         # the application's thread to wait for, nor to be in the middle of when the process forks.
-        from . import session  # noqa: F401
-
+        load_session()
         return (yield from self.peer.dial(until))
 
     def _dialled(self, sock: socket.socket | None, error: BaseException | None) -> None:

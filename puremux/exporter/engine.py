@@ -5,6 +5,7 @@ Floor 4, exporter: imports most of its neighbours, and channel and driver below.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from typing import Any, Callable
 
 from ..channel import Channel
 from ..checks import checked_timeout
-from ..subchannel import Backoff, Connectivity
+from ..subchannel import Backoff, Connectivity, load_session
 from .batches import Batch
 from .complaints import Complaints
 from .config import ConfigService, Configurable
@@ -45,6 +46,13 @@ class _Mark:
         return numbers is not None and all(
             signal.ledger.has_settled(number) for signal, number in zip(signals, numbers)
         )
+
+
+def _finish_loading(*, is_needed: bool) -> None:
+    """Wait until what a connection needs is loaded: on a slow machine that must not take the agent's time to answer."""
+    if is_needed:
+        with contextlib.suppress(Exception):  # the attempt to connect fails for it too, and says so
+            load_session()
 
 
 class Engine:
@@ -158,6 +166,7 @@ class Engine:
 
     def begin_to_stop(self) -> None:
         """The program ends: have all delivered, while others are being stopped; the time of stop() runs from here."""
+        _finish_loading(is_needed=self._started)
         with self._driver.lock:
             self._stopping_since = self._driver.clock()
             if self._started and not self._stopped and not self._is_settled():
@@ -170,6 +179,7 @@ class Engine:
         Args:
             timeout: seconds; None for 5 with an agent that answers, and 1 with one that does not.
         """
+        _finish_loading(is_needed=self._started)
         with self._driver.lock:
             if not self._stopped and self._started and (self._running or not self._is_settled()):
                 self._run()  # in a forked child what was handed over last may be all there ever was
@@ -262,9 +272,8 @@ class Engine:
     def _wait_to_stop(self, timeout: float | None) -> None:
         if self._report_every is not None:
             self._report()
-        mark = self._begin_draining()
+        mark, clock = self._begin_draining(), self._driver.clock
         try:
-            clock = self._driver.clock
             began = clock() if self._stopping_since is None else self._stopping_since
             if timeout is not None:
                 self._wait_for(mark, checked_timeout(timeout))

@@ -86,10 +86,7 @@ print(exporter.flush(10))
     assert said[-1] == "True"
 
 
-def test_a_fork_while_a_slow_machine_loads_what_a_connection_needs(agent: ScriptedAgent) -> None:
-    """A child that found a module half loaded, by a thread that it does not have, would wait for it for ever."""
-    program = (
-        """
+SLOW_MACHINE = """
 import os, sys, threading, time
 loading = threading.Event()
 class Slow:
@@ -99,8 +96,11 @@ class Slow:
             time.sleep(1.5)
 sys.meta_path.insert(0, Slow())
 """
-        + HAND_OVER
-        + """
+
+
+def test_a_fork_while_a_slow_machine_loads_what_a_connection_needs(agent: ScriptedAgent) -> None:
+    """A child that found a module half loaded, by a thread that it does not have, would wait for it for ever."""
+    splitting = """
 assert loading.wait(10)
 child = os.fork()
 exporter.export([span])
@@ -109,9 +109,15 @@ if not child:
     os._exit(0 if delivered else 1)
 print(delivered, os.waitpid(child, 0)[1])
 """
-    )
-    command = [sys.executable, "-c", program, agent.address]
+    command = [sys.executable, "-c", SLOW_MACHINE + HAND_OVER + splitting, agent.address]
     assert subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout == "True 0\n"
+
+
+@pytest.mark.parametrize("ending", ["", "print(exporter.stop())"], ids=["the program's end", "stop"])
+def test_a_short_program_on_a_slow_machine_has_its_second_for_the_agent(agent: ScriptedAgent, ending: str) -> None:
+    command = [sys.executable, "-c", SLOW_MACHINE + HAND_OVER + ending, agent.address]
+    subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert agent.span_names() == ["a"]
 
 
 def test_a_program_whose_agent_is_dead_ends_within_a_second_or_two(agent: ScriptedAgent) -> None:
