@@ -277,7 +277,9 @@ class Engine:
             began = clock() if self._stopping_since is None else self._stopping_since
             if timeout is not None:
                 self._wait_for(mark, checked_timeout(timeout))
-            elif not self._wait_for(mark, max(0.0, began + DEAD_WAIT - clock())) and self._heard_since(began):
+                return
+            is_proven = self._wait_for(mark, max(0.0, began + DEAD_WAIT - clock()))
+            if not is_proven and any(signal.was_heard_since(began) for signal in self.signals):
                 self._wait_for(mark, max(0.0, began + STOP_WAIT - clock()))
         finally:
             self._marks.remove(mark)
@@ -288,9 +290,6 @@ class Engine:
         except OSError as error:
             self.complain("no descriptors", f"Nothing can be sent: {error}")
             return False
-
-    def _heard_since(self, when: float) -> bool:
-        return any(session.heard_at >= when for signal in self.signals for session in signal.service.sessions)
 
     def _is_settled(self) -> bool:
         return not self._summoned and all(signal.is_settled for signal in self.signals)

@@ -71,6 +71,10 @@ class Signal:
 
     # Under the driver's lock
 
+    def was_heard_since(self, when: float) -> bool:
+        """Whether an agent on whose connection its streams run has sent anything since a time of the driver's."""
+        return any(session.heard_at >= when for session in self.service.sessions)
+
     def take(self) -> list[Any]:
         """Take a bundle from the queue; each item is to be counted by :meth:`submit`."""
         items = self.queue.take(self.bundle)
