@@ -52,7 +52,8 @@ class Session:
         self.unanswered_since: float | None = None
         """When the :meth:`probe` was sent that has had no answer yet."""
         self.used = False
-        """True once a call has got an answer here: the peer is what we take it for."""
+        """True once a call was sent here, or answered: the peer is what we take it for, and is called again at once,
+        as after every READY connection in gRPC."""
         self._probe = 0
         self._driver = driver
         self._owner = owner

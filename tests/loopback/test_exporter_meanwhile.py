@@ -148,9 +148,9 @@ def test_stopping_waits_longer_for_an_agent_that_still_speaks(agent: ScriptedAge
     with out_of_time(agent, bundle_count=3, pace=Pace(probe_after=0.1)) as (exporter, time):
         exporter.export(spans(3))
         agent.wait_for_spans(3)
-        engine, asked = exporter._engine, threading.Event()
-        has_spoken = engine._heard_since
-        engine._heard_since = lambda when: (asked.set(), has_spoken(when))[1]  # type: ignore[method-assign]
+        signal, asked = exporter._spans, threading.Event()
+        has_spoken = signal.was_heard_since
+        signal.was_heard_since = lambda when: (asked.set(), has_spoken(when))[1]  # type: ignore[method-assign]
         said: list[bool] = []
         stopping = threading.Thread(target=lambda: said.append(exporter.stop()))
         stopping.start()
