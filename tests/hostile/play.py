@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import re
 import subprocess
 import sys
@@ -140,6 +139,7 @@ class Performance:
         client: a name in ``runner.CLIENTS``.
         python: the interpreter that runs the clients.
         lanes: how many rows are played at a time.
+        ahead: how many are played before somebody asks for them, behind the one that was asked for last; None for all.
     """
 
     def __init__(
@@ -150,37 +150,52 @@ class Performance:
         client: str = "puremux",
         python: str = sys.executable,
         lanes: int = 6,
+        ahead: int | None = None,
     ) -> None:
         self._stage = Stage(folder, client, python)
-        self._reports: dict[str, Future[Report]] = {}
-        self._waiting: queue.SimpleQueue[Scenario] = queue.SimpleQueue()
-        for scenario in scenarios:
-            self._reports[scenario.name] = Future()
-            self._waiting.put(scenario)
+        self._wanted = list(scenarios)
+        self._reports: dict[str, Future[Report]] = {scenario.name: Future() for scenario in self._wanted}
+        self._ahead = ahead
+        self._at = 0
+        self._taken: set[str] = set()
+        self._is_over = False
+        self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._lane, daemon=True) for _ in range(lanes)]
         for thread in self._threads:
             thread.start()
 
     def report(self, scenario: Scenario, timeout: float | None = None) -> Report:
         """Wait for a row's report."""
+        with self._changed:
+            self._at = self._wanted.index(scenario)
+            self._changed.notify_all()
         return self._reports[scenario.name].result(timeout)
 
     def close(self) -> None:
         """Play no more rows, and wait for those that are being played."""
-        try:
-            while True:
-                self._waiting.get_nowait()
-        except queue.Empty:
-            pass
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+
+    def _next(self) -> Scenario | None:
+        """Take a row to be played, as soon as there is one; None when there will be none."""
+        with self._changed:
+            while not self._is_over and len(self._taken) < len(self._wanted):
+                near = self._wanted if self._ahead is None else self._wanted[self._at : self._at + 1 + self._ahead]
+                for scenario in near:
+                    if scenario.name not in self._taken:
+                        self._taken.add(scenario.name)
+                        return scenario
+                self._changed.wait()
+            return None
 
     def _lane(self) -> None:
         runner: Runner | None = None
         while True:
-            try:
-                scenario = self._waiting.get_nowait()
-            except queue.Empty:
+            scenario = self._next()
+            if scenario is None:
                 break
             if runner is not None and scenario.alone:
                 runner.close()

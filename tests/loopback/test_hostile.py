@@ -26,13 +26,15 @@ from tests.hostile.scenarios import TABLE
 from tests.hostile.server import HostileServer
 from tests.hostile.table import MIB, Scenario
 
+AHEAD = 24  # rows; where pytest has several workers, each has some of the tests and plays no more than these
+
 
 @pytest.fixture(scope="module")
 def performance(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Performance]:
     """The selected rows, being played in the order of their tests."""
     items = [item for item in request.session.items if item.getparent(pytest.Module) is request.node]
     rows = [item.callspec.params["scenario"] for item in items if "performance" in getattr(item, "fixturenames", ())]  # type: ignore[attr-defined]  # pytest.Function has one
-    performance = Performance(rows, tmp_path_factory.mktemp("hostile"))
+    performance = Performance(rows, tmp_path_factory.mktemp("hostile"), ahead=AHEAD)
     yield performance
     performance.close()
 
