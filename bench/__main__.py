@@ -26,10 +26,11 @@ FOLDER = ROOT / "docs" / "reference"
 def measure(rounds: int, spans: int) -> Report:
     """Everything, in one run."""
     alone, traced = exporters(), tracers()
-    handing, first = by_library("handing_over.py", pythons()), by_library("first_span.py", pythons())
+    handing = by_library("handing_over.py", pythons())
     with tempfile.TemporaryDirectory() as folder, Collector("sink", Path(folder)) as collector:
         interpreters = installed(Path(folder) / "venv")
         starting, sizes = by_library("starting.py", interpreters), on_disk(interpreters)
+        first = by_library("first_span.py", installed(Path(folder) / "with-tracer", tracer=True))
         take_turns([*alone, *traced], collector, rounds, spans)
         take_turns([*starting, *first, *handing], collector, rounds)
         growth = Growth(collector, rounds, max(spans // 4, 5_000))

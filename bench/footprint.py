@@ -11,11 +11,21 @@ from tests.interop.harness.process import ROOT
 SKIPPED = ("pip", "setuptools", "_distutils_hack", "pkg_resources")
 
 
-def installed(folder: Path) -> dict[str, Path]:
-    """The interpreter of each library, puremux's in a virtual environment of its own: installed as users do it."""
+OPENCENSUS = "opencensus==0.11.4"  # declares compiled wheels that it never imports
+
+
+def installed(folder: Path, *, tracer: bool = False) -> dict[str, Path]:
+    """The interpreter of each library, puremux's in a virtual environment of its own: installed as users do it.
+
+    Args:
+        tracer: with opencensus beside puremux; the peers have their tracers anyway.
+    """
     subprocess.run([str(OURS), "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", str(ROOT)], check=True, stdout=subprocess.DEVNULL)
+    install = [str(python), "-m", "pip", "install", "--quiet"]
+    subprocess.run([*install, f"{ROOT}[opencensus]" if tracer else str(ROOT)], check=True, stdout=subprocess.DEVNULL)
+    if tracer:
+        subprocess.run([*install, "--no-deps", OPENCENSUS], check=True, stdout=subprocess.DEVNULL)
     return {**pythons(), "puremux": python}
 
 

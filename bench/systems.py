@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ CLIENTS = ROOT / "bench" / "clients"
 PEERS = ROOT / "tests" / "interop" / "pyexporters"
 OURS = Path(sys.executable)
 BATCH = 500
+SETTLING = 1.0  # seconds for the sink to be done with what the last one sent: it shares caches with who comes next
 
 PUREMUX = "puremux"
 BARE = "puremux, nothing compiled"
@@ -73,6 +75,7 @@ def take_turns(systems: Sequence[System], collector: Collector, rounds: int, spa
     """Measure them all, round by round, so that a noisy minute hits each of them."""
     for number in range(rounds):
         for system in systems:
+            time.sleep(SETTLING)
             system.run(collector, spans)
             print(f"  round {number + 1} of {rounds}: {system.name}", file=sys.stderr, flush=True)
 

@@ -1,6 +1,6 @@
 """From an address, and what the caller says about connecting, to a target: proxy or not, TLS or not, which names.
 
-Floor 3, I/O: imports balancer, checks, peer and transport.
+Floor 3, I/O: imports balancer, checks, errors, logs, peer and transport.
 The rules are told in docs/howto/tls.md and docs/howto/proxy.md.
 """
 
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .balancer import Target
 from .checks import check_flags, check_kinds, check_whole_numbers
+from .errors import AddressError
+from .logs import CarefulLogger
 from .peer import Peer
 from .transport.address import Address, host_in
 from .transport.dial import dial, dial_endpoints
-from .transport.proxy import proxy_for
+from .transport.proxy import Proxy, proxy_for
 from .transport.resolve import resolve
 from .transport.wait import Clock
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     import ssl
 
 __all__ = ["TargetOptions"]
+
+logger = CarefulLogger("puremux")
 
 
 class TargetOptions(NamedTuple):
@@ -47,10 +51,10 @@ class TargetOptions(NamedTuple):
         """What an address means with these options.
 
         Raises:
-            AddressError: the proxy's address cannot be read.
+            AddressError: the address of the caller's proxy cannot be read.
             ValueError: the options contradict each other.
         """
-        route = proxy_for(address, os.environ, self.proxy)
+        route = self._route(address)
         is_local = address.is_local and route is None  # what a proxy calls localhost is another machine
         plaintext = self.insecure if self.insecure is not None else self.tls is None and is_local
         if plaintext and self.tls is not None:
@@ -74,6 +78,16 @@ class TargetOptions(NamedTuple):
                 [endpoint], address, tls=context, until=until, server_name=server_name, clock=self.clock
             ),
         )
+
+    def _route(self, address: Address) -> Proxy | None:
+        """The proxy on the way.  A program does not fail for what its environment says, as none of grpcio's does."""
+        try:
+            return proxy_for(address, os.environ, self.proxy)
+        except AddressError as error:
+            if self.proxy is not None:
+                raise
+            logger.warning("puremux: %s  %s is reached without a proxy.", error, address)
+            return None
 
 
 def _client_context(tls: ssl.SSLContext | None) -> ssl.SSLContext:

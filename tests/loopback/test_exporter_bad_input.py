@@ -137,6 +137,18 @@ def test_a_malformed_address_is_refused_when_the_exporter_is_made(address: str) 
     assert "\n" not in str(caught.value)
 
 
+def test_an_environment_with_a_proxy_of_another_kind_does_not_end_the_program(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("grpc_proxy", "socks5://me:secret@proxy:1080")
+    Exporter("agent.example:443", start=False)
+    (sentence,) = sentences(caplog)
+    assert "The proxy in $grpc_proxy has the scheme 'socks5'" in sentence and "secret" not in sentence
+    assert sentence.endswith("agent.example:443 is reached without a proxy.")
+    with pytest.raises(AddressError, match="socks5"):
+        Exporter("agent.example:443", start=False, proxy="socks5://proxy:1080")
+
+
 def test_an_attribute_that_cannot_be_sent_costs_neither_the_span_nor_the_program() -> None:
     class Refuses:
         def __str__(self) -> str:
