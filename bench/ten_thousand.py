@@ -122,7 +122,10 @@ def asked(prometheus: Prometheus, seconds: float, client: float, memory: float, 
 
 def one_by_one(ports: int, folder: Path) -> dict[str, float]:
     """Scrape so many ports of small programs (threads of one process, to spare the machine) with one Prometheus."""
-    found = [free_port() for _ in range(ports)]
+    distinct: set[int] = set()
+    while len(distinct) < ports:
+        distinct.add(free_port())
+    found = sorted(distinct)
     serve = [sys.executable, str(ROOT / "bench" / "clients" / "scraped_ports.py"), *map(str, found)]
     with Process(serve, folder, ready=lambda: is_listening(found[-1]), log="ports.log") as served:
         (folder / "prometheus").mkdir()
