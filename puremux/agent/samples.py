@@ -58,20 +58,13 @@ def _gauge(name: str, labels: dict[str, str], value: Value) -> Iterator[Sample]:
     yield Sample(name, labels, cast(float, value))
 
 
-def _histogram(name: str, labels: dict[str, str], value: Value) -> Iterator[Sample]:
+def _histogram(name: str, labels: dict[str, str], value: Value, *, is_gauge: bool) -> Iterator[Sample]:
     distribution = cast(Distribution, value)
     yield from _buckets(name, labels, distribution)
-    if _has_sum(distribution, may_fall=False):
-        yield Sample(f"{name}_sum", labels, distribution.sum)
-        yield Sample(f"{name}_count", labels, distribution.count)
-
-
-def _gauge_histogram(name: str, labels: dict[str, str], value: Value) -> Iterator[Sample]:
-    distribution = cast(Distribution, value)
-    yield from _buckets(name, labels, distribution)
-    if _has_sum(distribution, may_fall=True):
-        yield Sample(f"{name}_gsum", labels, distribution.sum)
-        yield Sample(f"{name}_gcount", labels, distribution.count)
+    if _has_sum(distribution, may_fall=is_gauge):
+        gauge = "g" if is_gauge else ""
+        yield Sample(f"{name}_{gauge}sum", labels, distribution.sum)
+        yield Sample(f"{name}_{gauge}count", labels, distribution.count)
 
 
 def _has_sum(distribution: Distribution, *, may_fall: bool) -> bool:
@@ -121,7 +114,7 @@ def _summary(name: str, labels: dict[str, str], value: Value) -> Iterator[Sample
 SAMPLES: Mapping[str, Callable[[str, dict[str, str], Value], Iterator[Sample]]] = {
     "counter": _counter,
     "gauge": _gauge,
-    "gaugehistogram": _gauge_histogram,
-    "histogram": _histogram,
+    "gaugehistogram": functools.partial(_histogram, is_gauge=True),
+    "histogram": functools.partial(_histogram, is_gauge=False),
     "summary": _summary,
 }

@@ -1,6 +1,6 @@
 """Spans as JSON lines, in a file or on standard output.
 
-Floor 5, agent: imports refusal, spanjson, views, exporter's complaints and ``puremux.proto``.
+Floor 5, agent: imports refusal, spanjson, views, exporter's complaints, logs and ``puremux.proto``.
 
 A line is a span as spanjson writes it, with the ``node`` that sent it and the ``resource`` that it comes from.  The
 lines of a request leave in one write without a buffer, so what was acknowledged outlives a SIGKILL.  All is ASCII: the
@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import logging
 import os
 import selectors
 import stat
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Callable
 
 from ..exporter.complaints import Complaints
+from ..logs import CarefulLogger
 from ..proto import resource_pb2
 from .refusal import ListenerFailed
 from .spanjson import node_record, resource_record, span_record
@@ -34,7 +34,7 @@ NEWLINE = 0x0A
 
 to_json = json.JSONEncoder(allow_nan=False).encode
 
-logger = logging.getLogger("puremux.agent")
+logger = CarefulLogger("puremux.agent")
 
 OWNER_ONLY = 0o600  # of a new file: spans can hold what is secret
 

@@ -1,15 +1,15 @@
 """What goes wrong, said once a minute and not once a span.
 
-Floor 4, exporter: imports the standard library only.
+Floor 4, exporter: imports logs and the standard library only.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import time
 from collections import deque
 from typing import Callable, NamedTuple
+
+from ..logs import CarefulLogger
 
 __all__ = ["Complaint", "Complaints"]
 
@@ -41,7 +41,7 @@ class Complaints:
 
     def __init__(
         self,
-        logger: logging.Logger,
+        logger: CarefulLogger,
         clock: Callable[[], float],
         later: Callable[[Callable[[], object]], object] | None = None,
     ) -> None:
@@ -67,7 +67,7 @@ class Complaints:
         self._said_at[kind] = now
         more = self._unsaid.pop(kind, 0)
         line = f"{sentence} ({more} more like this since the last line)" if more else sentence
-        self._later(lambda: self._log(line))
+        self._later(lambda: self._logger.warning("puremux: %s", line))
 
     def forget(self) -> None:
         """Begin anew in a forked child."""
@@ -79,10 +79,6 @@ class Complaints:
     def newest(self) -> list[Complaint]:
         """What was said, logged or not, the newest first; bounded."""
         return list(self._newest.copy())[::-1]
-
-    def _log(self, line: str) -> None:
-        with contextlib.suppress(Exception):  # the application's handlers may raise, and it must not suffer for it
-            self._logger.warning("puremux: %s", line)
 
     def _remember(self, kind: str, sentence: str) -> None:
         times = 1

@@ -6,13 +6,13 @@ Floor 4, exporter: imports most of its neighbours, and channel and driver below.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections.abc import Iterable
 from typing import Any, Callable
 
 from ..channel import Channel
 from ..checks import checked_timeout
+from ..logs import CarefulLogger
 from ..subchannel import Backoff, Connectivity, load_session
 from .batches import Batch
 from .complaints import Complaints
@@ -25,7 +25,7 @@ from .watching import Watchers
 
 __all__ = ["Engine"]
 
-logger = logging.getLogger("puremux.exporter")
+logger = CarefulLogger("puremux.exporter")
 
 DEAD_WAIT = 1.0  # seconds that stopping waits for an agent that gives no sign of life
 STOP_WAIT = 5.0  # seconds that stopping waits for one that does

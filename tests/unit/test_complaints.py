@@ -8,11 +8,12 @@ import logging
 import pytest
 
 from puremux.exporter.complaints import LONGEST, NEWEST, PERIOD, Complaints
+from puremux.logs import CarefulLogger
 
 
 def test_a_kind_is_said_once_a_period(caplog: pytest.LogCaptureFixture) -> None:
     now = 1000.0
-    complaints = Complaints(logging.getLogger("test.complaints"), lambda: now)
+    complaints = Complaints(CarefulLogger("test.complaints"), lambda: now)
     for _ in range(5):
         complaints.say("no connection", "refused")
     complaints.say("other", "something else")
@@ -24,7 +25,7 @@ def test_a_kind_is_said_once_a_period(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_the_newest_are_kept_and_repetitions_are_counted() -> None:
-    complaints = Complaints(logging.getLogger("test.complaints"), lambda: 0.0)
+    complaints = Complaints(CarefulLogger("test.complaints"), lambda: 0.0)
     for sentence in ("refused", "refused", "something else", "refused"):
         complaints.say("no connection", sentence)
     assert [(each.sentence, each.times) for each in complaints.newest()] == [
@@ -38,7 +39,7 @@ def test_the_newest_are_kept_and_repetitions_are_counted() -> None:
 
 
 def test_two_threads_may_complain_at_once() -> None:
-    complaints = Complaints(logging.getLogger("test.complaints"), lambda: 0.0)
+    complaints = Complaints(CarefulLogger("test.complaints"), lambda: 0.0)
 
     class Slow(str):
         """While it is compared, another thread has taken what was there."""
@@ -55,7 +56,7 @@ def test_two_threads_may_complain_at_once() -> None:
 
 
 def test_an_agents_explanation_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    complaints = Complaints(logging.getLogger("test.complaints"), lambda: 0.0)
+    complaints = Complaints(CarefulLogger("test.complaints"), lambda: 0.0)
     complaints.say("the agent refuses", "no" * 32_768)
     assert complaints.last == complaints.newest()[0].sentence and len(complaints.last) == LONGEST
     assert len(caplog.records[0].getMessage()) < LONGEST + 20
@@ -68,6 +69,6 @@ def test_a_log_that_raises_harms_nobody() -> None:
 
     logger = logging.getLogger("test.complaints.raises")
     logger.addHandler(Raises())
-    complaints = Complaints(logger, lambda: 0.0)
+    complaints = Complaints(CarefulLogger(logger.name), lambda: 0.0)
     complaints.say("kind", "What went wrong.")
     assert complaints.last == "What went wrong."

@@ -408,19 +408,6 @@ def test_an_error_is_logged_without_the_lock(driver: Driver) -> None:
     assert "should not happen" in written[0] and written[0].endswith("went on")
 
 
-class Refuses(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        raise RuntimeError("no room for a line")
-
-
-@pytest.fixture
-def refusing() -> Iterator[None]:
-    handler = Refuses()
-    logging.getLogger("puremux").addHandler(handler)
-    yield
-    logging.getLogger("puremux").removeHandler(handler)
-
-
 def test_an_error_that_cannot_be_logged_ends_nothing(driver: Driver, refusing: None) -> None:
     driver.call_soon(lambda: 1 // 0)  # type: ignore[arg-type, return-value]  # it never returns
     assert done_by(driver).wait(LIMIT)

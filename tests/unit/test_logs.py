@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 
 from puremux.logs import CarefulLogger
 from puremux.transport.tap import BytesPassed, CarefulTap
-
-
-class Refuses(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        raise RuntimeError("no room for a line")
-
-
-@pytest.fixture
-def refusing() -> Iterator[None]:
-    handler = Refuses()
-    logging.getLogger("puremux").addHandler(handler)
-    yield
-    logging.getLogger("puremux").removeHandler(handler)
 
 
 def test_a_line_says_where_it_comes_from_and_what_was_raised(caplog: pytest.LogCaptureFixture) -> None:
