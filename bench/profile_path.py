@@ -66,9 +66,13 @@ def handing_over(spans: list[Any], watch: Stopwatch) -> list[list[Any]]:
 
 def encoding(bundles: list[list[Any]], watch: Stopwatch) -> list[list[bytes]]:
     """The direct encoder: fields."""
-    field = SpanEncoder().field
+    fields = SpanEncoder().fields
     with watch:
-        return [[field(span) for span in bundle] for bundle in bundles]
+        return [list(fields(bundle, refuse)) for bundle in bundles]
+
+
+def refuse(error: BaseException) -> None:
+    raise error
 
 
 def joining(bundles: list[list[bytes]], watch: Stopwatch) -> list[bytes]:

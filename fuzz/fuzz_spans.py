@@ -20,7 +20,7 @@ from puremux.exporter.limits import SpanLimits
 from puremux.exporter.reading import Defects, SpanShape
 from puremux.exporter.spans import SpanEncoder
 from puremux.exporter.spans_pb import span_message
-from puremux.proto import trace_pb2
+from puremux.proto.trace_service_pb2 import ExportTraceServiceRequest
 
 
 class Hostile:
@@ -283,9 +283,9 @@ def agree(encode: Callable[[Defects], Callable[[], bytes]], message: Any, oracle
 @given(st.one_of(spans, ordinary_spans), limits)
 def spans_agree(span: Any, limit: SpanLimits) -> None:
     agree(
-        lambda defects: partial(SpanEncoder(limit, defects).encode, span),
-        trace_pb2.Span,
-        lambda defects: span_message(span, limit, defects),
+        lambda defects: partial(SpanEncoder(limit, defects).field, span),
+        ExportTraceServiceRequest,
+        lambda defects: ExportTraceServiceRequest(spans=[span_message(span, limit, defects)]),
     )
 
 

@@ -149,7 +149,7 @@ def memory(options: argparse.Namespace) -> None:
     """Join a client and a server in memory: what one has to send is what the other receives."""
     from puremux.exporter.spans import SpanEncoder
     from puremux.exporter.spans_pb import span_message
-    from puremux.proto import trace_pb2
+    from puremux.proto.trace_service_pb2 import ExportTraceServiceRequest
     from puremux.protocol.connection import Connection
 
     encoder = SpanEncoder()
@@ -159,10 +159,10 @@ def memory(options: argparse.Namespace) -> None:
     client.receive_data(server.data_to_send(), now=0.0)
     for number in range(options.spans):
         span = _span(number)
-        payload = encoder.encode(span)
+        payload = encoder.field(span)
         answer = _echo(client, server, payload, float(number))
         assert answer == payload
-        assert trace_pb2.Span.FromString(answer) == span_message(span)
+        assert list(ExportTraceServiceRequest.FromString(answer).spans) == [span_message(span)]
 
 
 def _echo(client: Any, server: Any, payload: bytes, now: float) -> bytes:

@@ -19,6 +19,7 @@ from .fields import (
     LENGTH,
     MASK64,
     SMALL,
+    USUAL,
     VARINT,
     VARINTS,
     Cache,
@@ -52,7 +53,6 @@ LARGEST_CACHED_SET = 32
 LONGEST_CACHED = 128  # characters; with 4 bytes each, a full cache of entries stays below 5 MB
 
 KEYS = dict.keys  # OrderedDict's own takes longer
-PLAIN = (dict, OrderedDict)  # exactly these: reading them runs no code of the application's
 
 
 class AttributeEncoder:
@@ -89,30 +89,38 @@ class AttributeEncoder:
         Raises:
             Exception: of any kind, when it is none; nothing is noted then.
         """
-        if type(values) not in PLAIN:
+        given = type(values)
+        if given is not OrderedDict and given is not dict:  # reading these runs no code of the application's
             raise TypeError("not a plain dictionary")
         if len(values) == 1:  # as annotations have: no order to look up
             for key, value in values.items():
                 if type(value) is str and key in self._keys:
-                    return self._keys[key][value]
+                    return self._keys[key].known.get(value) or self._keys[key].learned(value)
+        keys = tuple(KEYS(values))
         written: list[bytes] = []
-        add = written.append
-        for key, entries in self._sets[tuple(KEYS(values))]:
+        for key, known, entries in self._sets.known.get(keys) or self._sets[keys]:
             value = values[key]
             kind = type(value)
-            if kind is str or (kind is int and 0 <= value < SMALL):
-                add(entries[value])
-            elif kind is bool:
-                add(entries.true if value else entries.false)
-            else:
-                add(entries.seldom[kind](value))
+            try:
+                if kind is str or (kind is int and 0 <= value < SMALL):
+                    written.append(known[value])
+                elif kind is bool:
+                    written.append(entries.true if value else entries.false)
+                elif kind is int and 0 <= value < USUAL:
+                    number = CONTINUED[value & 0x7F] + VARINTS[value >> 7]
+                    written.append(entries.heads[len(number)] + number)
+                else:
+                    written.append(entries.seldom[kind](value))
+            except KeyError:
+                written.append(entries.learned(value))
         return b"".join(written)
 
-    def _sorted(self, keys: tuple[Any, ...]) -> list[tuple[str, _Entries]]:
-        """In the order in which protobuf writes a map deterministically."""
+    def _sorted(self, keys: tuple[Any, ...]) -> list[tuple[str, dict[Any, bytes], _Entries]]:
+        """In the order in which protobuf writes a map deterministically; of each key, also what its entries know."""
         if len(keys) > self._limits.max_attributes:
             raise ValueError("too many")
-        return [(key, self._entries_of(key)) for key in sorted(keys)]
+        entries = [(key, self._entries_of(key)) for key in sorted(keys)]
+        return [(key, of_key.known, of_key) for key, of_key in entries]
 
     def _entries_of(self, key: Any) -> _Entries:
         entries = self._keys.get(key)
@@ -130,9 +138,9 @@ class AttributeEncoder:
         self._held += 1
         if self._held > CACHED_ENTRIES:
             for entries in self._keys.values():
-                entries.clear()
+                entries.known.clear()
             self._keys.clear()
-            self._sets.clear()
+            self._sets.known.clear()
             self._held = 1
 
     def _unusual(self, given: Any) -> bytes:
@@ -162,16 +170,24 @@ class AttributeEncoder:
         return reading.cut(value, self._limits.max_string_bytes)[0]
 
 
-class _Entries(dict[Any, bytes]):
-    """The map's entries of one key: ``entries[value]``, for a text or a small number, writes one the first time."""
+class _Entries:
+    """The map's entries of one key.
+
+    Args:
+        encoder: whose texts they have, and who bounds how much all entries hold.
+        key: of each of them.
+    """
+
+    __slots__ = ("_encoder", "_key", "false", "heads", "known", "seldom", "true")
 
     def __init__(self, encoder: AttributeEncoder, key: str) -> None:
-        super().__init__()
         self._encoder = encoder
         self._key = delimited(ENTRY_KEY, key.encode())
+        self.known: dict[Any, bytes] = {}
+        """Those of the texts and the small numbers that have been :meth:`learned`; always this dictionary."""
         self.true = self._whole(TRUE_ENTRY_VALUE)
         self.false = self._whole(FALSE_ENTRY_VALUE)
-        self._heads = [
+        self.heads = [
             self._whole(ENTRY_VALUE + VARINTS[length + 1] + INT_VALUE + bytes(length))[: -length or None]
             for length in range(11)
         ]
@@ -179,25 +195,28 @@ class _Entries(dict[Any, bytes]):
         self.seldom: dict[type, Callable[[Any], bytes]] = {int: self._number, float: self._double}
         """What writes the others, which are seldom the same again; nothing of these is kept."""
 
-    def __missing__(self, value: Any) -> bytes:
+    def learned(self, value: Any) -> bytes:
+        """The entry of a text or a small number that is met for the first time.
+
+        Raises:
+            ValueError: it is something else, which cannot be sent as it is.
+        """
         if type(value) is int:
             entry = self._number(value)
-        else:
+        elif type(value) is str:
             entry = self._whole(delimited(ENTRY_VALUE, STRING_VALUE + self._encoder.text(value)))
-            if len(value) > LONGEST_CACHED:
-                return entry
-        self._encoder.make_room()
-        self[value] = entry
+        else:
+            raise ValueError("no value that can be sent as it is")
+        if type(value) is int or len(value) <= LONGEST_CACHED:
+            self._encoder.make_room()
+            self.known[value] = entry
         return entry
 
     def _number(self, value: int) -> bytes:
-        if SMALL <= value < SMALL << 7:
-            number = CONTINUED[value & 0x7F] + VARINTS[value >> 7]
-        elif INT64[0] <= value <= INT64[1]:
-            number = VARINTS[value & MASK64]
-        else:
+        if not INT64[0] <= value <= INT64[1]:
             raise ValueError("no int64")
-        return self._heads[len(number)] + number
+        number = VARINTS[value & MASK64]
+        return self.heads[len(number)] + number
 
     def _double(self, value: float) -> bytes:
         return self._whole(DOUBLE_ENTRY_VALUE + double(value))

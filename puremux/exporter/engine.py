@@ -383,8 +383,7 @@ class Engine:
         parts: list[bytes] = []
         size = 0
         try:
-            for item in items:
-                part = signal.entry(item, self.complain)
+            for part in signal.fields(items, self.complain):
                 if parts and size + len(part) > MAX_BATCH_BYTES:
                     left -= self._submit(signal, parts)
                     parts, size = [], 0

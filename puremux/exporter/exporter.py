@@ -29,7 +29,7 @@ from .limits import SpanLimits
 from .metrics import MetricEncoder
 from .reading import reason_of
 from .sampling import AgentSampler
-from .signals import Signal
+from .signals import Fields, Signal
 from .spans import SpanEncoder
 from .streams import Pace
 from .watching import Watcher
@@ -140,7 +140,7 @@ class Exporter(NoCopies):
         self._spans = Signal(
             "spans",
             TRACE_SERVICE_EXPORT_PATH,
-            _span_encoder(self._sampler),
+            _span_fields(self._sampler),
             queue_size,
             replay_bytes,
             bundle_count,
@@ -148,7 +148,7 @@ class Exporter(NoCopies):
         self._metrics = Signal(
             "metrics",
             METRICS_SERVICE_EXPORT_PATH,
-            MetricEncoder(metric_name_prefix).field,
+            MetricEncoder(metric_name_prefix).fields,
             queue_size,
             replay_bytes,
             bundle_count,
@@ -312,16 +312,16 @@ def _refusal(method: str, given: Any, error: Exception) -> str:
     return f"{method}() was given {type(given).__name__}: {reason_of(error)}"
 
 
-def _span_encoder(sampler: AgentSampler) -> Callable[[Any], bytes]:
+def _span_fields(sampler: AgentSampler) -> Fields:
     # A function of its own, since one of the exporter's would keep an exporter alive that its user has dropped.
     encoder = SpanEncoder(sampler.limits)
 
-    def encode(span_data: Any) -> bytes:
+    def fields(spans: Iterable[Any], refuse: Callable[[BaseException], object]) -> Iterator[bytes]:
         if encoder.limits is not sampler.limits:
             encoder.limits = sampler.limits
-        return encoder.field(span_data)
+        return encoder.fields(spans, refuse)
 
-    return encode
+    return fields
 
 
 class _Piece(NamedTuple):

@@ -9,6 +9,7 @@ what they have in common, or had the last time, is written once: label values, b
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
 from . import reading
@@ -121,6 +122,10 @@ class MetricEncoder:
             ValueError: as :meth:`encode`.
         """
         return delimited(METRICS, self.encode(metric))
+
+    def fields(self, metrics: Iterable[Any], refuse: Callable[[BaseException], object]) -> Iterator[bytes]:
+        """The same of many; ``refuse`` is called with why, for each that cannot be sent at all; its entry is empty."""
+        return map(reading.refusing(self.field, refuse), metrics)
 
     def encode(self, metric: Any) -> bytes:
         """A metric as a serialized ``Metric``.
@@ -235,11 +240,12 @@ class MetricEncoder:
 
     def _buckets(self, buckets: Any) -> bytes:
         """The buckets of opencensus are read past their properties, whose calls would cost more than all the rest."""
-        counted = self._counted
-        try:
-            return b"".join([counted[bucket._count, bucket._exemplar] for bucket in buckets])
-        except Exception:  # noqa: BLE001  whatever is unusual about them, the other way can deal with it
-            return b"".join([self._bucket(bucket) for bucket in buckets])
+        for counted in self._counted.known, self._counted:
+            try:
+                return b"".join([counted[bucket._count, bucket._exemplar] for bucket in buckets])
+            except Exception:  # noqa: BLE001  whatever is new or unusual about them, the next way can deal with it
+                continue
+        return b"".join([self._bucket(bucket) for bucket in buckets])
 
     def _bucket(self, bucket: Any) -> bytes:
         count, exemplar = bucket.count, bucket.exemplar

@@ -11,9 +11,10 @@ anything was noted about it, and spans.py writes it field by field.
 from __future__ import annotations
 
 from binascii import unhexlify
+from collections.abc import Sequence
 from typing import Any, Callable
 
-from .fields import SMALL, VARINTS, Cache, number_field
+from .fields import CONTINUED, SMALL, SMALL_VARINTS, USUAL, VARINTS, Cache, number_field
 from .limits import SpanLimits
 from .span_tags import (
     ANNOTATION,
@@ -23,10 +24,9 @@ from .span_tags import (
     COMPRESSED_SIZE,
     END_TIME,
     EVENT_TIME,
-    HIGHEST_ENUM,
     MESSAGE_EVENT,
     MESSAGE_ID,
-    MESSAGE_TYPE,
+    MESSAGE_TYPE_FIELDS,
     MESSAGE_TYPES,
     NAME,
     PARENT_SPAN_ID,
@@ -36,14 +36,17 @@ from .span_tags import (
     TIME_EVENTS,
     TRACE_ID,
     UNCOMPRESSED_SIZE,
-    USUAL,
 )
 from .timestamps import BELOW_MILLISECOND, HIGH_NANOS, LOW_NANOS, MICROSECONDS, MIDDLE_NANOS, TO_MILLISECOND
 
 __all__ = ["QuickSpans"]
 
-SIZES = [VARINTS[size] for size in range(SMALL)]
-"""Sizes of bodies; a list is looked up in half the time.  A larger event is not ordinary."""
+CACHED_TEXTS = 4096
+
+START_ENDS = [high + END_TIME for high in HIGH_NANOS]
+ANNOTATION_TIME_ENDS = [high + ANNOTATION for high in HIGH_NANOS]
+MESSAGE_TIME_ENDS = [high + MESSAGE_EVENT for high in HIGH_NANOS]
+"""The last part of a time together with the tag behind it there: each piece of a join costs."""
 
 
 class QuickSpans:
@@ -51,7 +54,8 @@ class QuickSpans:
 
     Args:
         limits: how much of each span is sent.
-        texts: a text as a TruncatableString with its length before it.
+        text: a text as a TruncatableString with its length before it.
+        is_short: says whether a text is to be kept.
         attributes: writes a dictionary of attributes, or raises anything.
         endings: the fields from status to kind, of those that the span's encoder has met.
         milliseconds: as :attr:`Timestamps.milliseconds`.
@@ -60,20 +64,25 @@ class QuickSpans:
     def __init__(
         self,
         limits: SpanLimits,
-        texts: Cache[Any, bytes],
+        *,
+        text: Callable[[str], bytes],
+        is_short: Callable[[object], bool],
         attributes: Callable[[Any], bytes],
         endings: Cache[Any, bytes],
         milliseconds: Cache[str, tuple[bytes, int, int]],
     ) -> None:
-        self._limits, self._texts, self._attributes = limits, texts, attributes
-        self._endings, self._milliseconds = endings, milliseconds
+        self._most_annotations, self._most_messages = limits.max_annotations, limits.max_message_events
+        self._text, self._attributes = text, attributes
+        self._endings, self._milliseconds = endings.known, milliseconds
+        self._names = Cache(self._name, CACHED_TEXTS, is_short)
+        self._descriptions = Cache(self._description, CACHED_TEXTS, is_short)
         self._trace_id: object = object()  # the newest; the spans of a trace come one after the other
         self._trace = b""
 
-    def body(self, fields: tuple[Any, ...]) -> bytes | None:  # noqa: C901, PLR0911  said below
+    def body(self, fields: tuple[Any, ...]) -> bytes | None:
         """A serialized Span, of the fields of SpanData in its order; None for a span that is not ordinary.
 
-        It is long because it calls nothing that it can do itself: a call costs as much as three or four look-ups.
+        It calls little that it can do itself: a call costs as much as three or four look-ups.
 
         Raises:
             Exception: of any kind, for a span that is not ordinary either.
@@ -95,125 +104,140 @@ class QuickSpans:
             same_process,
             span_kind,
         ) = fields
-        if stack_trace is not None or links._dq or links.dropped or attributes.dropped or context.tracestate:
+        if stack_trace is not None or links._dq or links.dropped or context.tracestate:
             return None
-        ending = self._endings.get((status.code, status.message, same_process, child_span_count, span_kind))
-        if ending is None or type(name) is not str:
+        if attributes.dropped or annotations.dropped or message_events.dropped:
             return None
-
-        limits = self._limits
-        if (
-            annotations.dropped
-            or message_events.dropped
-            or len(annotations._dq) > limits.max_annotations
-            or len(message_events._dq) > limits.max_message_events
-        ):
-            return None
+        ending = self._endings[status.code, status.message, same_process, child_span_count, span_kind]
 
         trace_id = context.trace_id
         if trace_id is not self._trace_id:
             self._begin_trace(trace_id)
         span = unhexlify(span_id)
-        parent = b"" if parent_span_id is None else unhexlify(parent_span_id)
-        if len(span) != 8 or (parent_span_id is not None and len(parent) != 8):
+        parent = b"" if parent_span_id is None else PARENT_SPAN_ID + unhexlify(parent_span_id)
+        if len(span) != 8 or (parent and len(parent) != 10):
             return None
+        beginning = self._names.known.get(name) or self._names[name]
 
-        milliseconds = self._milliseconds
-        start_head, start_units, _ = milliseconds[start[TO_MILLISECOND]]
+        milliseconds = self._milliseconds.known
+        try:
+            start_head, start_units, _ = milliseconds[start[TO_MILLISECOND]]
+            end_head, end_units, _ = milliseconds[end[TO_MILLISECOND]]
+        except KeyError:
+            start_head, start_units, _ = self._milliseconds[start[TO_MILLISECOND]]
+            end_head, end_units, _ = self._milliseconds[end[TO_MILLISECOND]]
         start_units += MICROSECONDS[start[BELOW_MILLISECOND]]
-        end_head, end_units, _ = milliseconds[end[TO_MILLISECOND]]
         end_units += MICROSECONDS[end[BELOW_MILLISECOND]]
+
+        attributes_tag = attributes_size = events_tag = events_size = b""
         attribute_map = self._attributes(attributes._dict)
+        if attribute_map:
+            size = len(attribute_map)
+            attributes_tag, attributes_size = ATTRIBUTES, SMALL_VARINTS[size] if size < SMALL else VARINTS[size]
         events: list[bytes] = []
-        for annotation in annotations._dq:
-            time, text, given = annotation.timestamp, annotation.description, annotation.attributes
-            head, units, length = milliseconds[time[TO_MILLISECOND]]
-            units += MICROSECONDS[time[BELOW_MILLISECOND]]
-            if type(text) is not str:
-                return None
-            body = ANNOTATION_DESCRIPTION + self._texts[text]
-            if given is not None and given.attributes:
-                written = self._attributes(given.attributes)
-                body = b"".join((body, ANNOTATION_ATTRIBUTES, SIZES[len(written)], written))
-            size = SIZES[len(body)]
-            events += (
-                TIME_EVENT,
-                SIZES[length + len(size) + len(body) + 2],  # with the two tags
-                EVENT_TIME,
-                head,
-                LOW_NANOS[units & 0x7FF],
-                MIDDLE_NANOS[units >> 11 & 0x7F],
-                HIGH_NANOS[units >> 18],
-                ANNOTATION,
-                size,
-                body,
-            )
-        for message in message_events._dq:
-            time, kind, number = message.timestamp, message.type, message.id
-            whole, packed = message.uncompressed_size_bytes, message.compressed_size_bytes
-            head, units, length = milliseconds[time[TO_MILLISECOND]]
-            units += MICROSECONDS[time[BELOW_MILLISECOND]]
-            if not (
-                type(kind) is type(number) is type(whole) is type(packed) is int
-                and 0 <= kind <= HIGHEST_ENUM
-                and 0 <= number < USUAL
-                and 0 <= whole < USUAL
-                and 0 <= packed < USUAL
-            ):
-                return None
-            if kind and number and whole and packed:
-                body = b"".join(
-                    (
-                        MESSAGE_TYPES[kind],
-                        SIZES[number] if number < SMALL else VARINTS[number],
-                        UNCOMPRESSED_SIZE,
-                        SIZES[whole] if whole < SMALL else VARINTS[whole],
-                        COMPRESSED_SIZE,
-                        SIZES[packed] if packed < SMALL else VARINTS[packed],
-                    )
-                )
-            else:
-                body = number_field(MESSAGE_TYPE, kind) + number_field(MESSAGE_ID, number)
-                body += number_field(UNCOMPRESSED_SIZE, whole) + number_field(COMPRESSED_SIZE, packed)
-            size = SIZES[len(body)]
-            events += (
-                TIME_EVENT,
-                SIZES[length + len(size) + len(body) + 2],
-                EVENT_TIME,
-                head,
-                LOW_NANOS[units & 0x7FF],
-                MIDDLE_NANOS[units >> 11 & 0x7F],
-                HIGH_NANOS[units >> 18],
-                MESSAGE_EVENT,
-                size,
-                body,
-            )
+        if annotations._dq:
+            self._add_annotations(annotations._dq, events)
+        if message_events._dq:
+            self._add_message_events(message_events._dq, events)
         time_events = b"".join(events)
+        if time_events:
+            size = len(time_events)
+            events_tag, events_size = TIME_EVENTS, SMALL_VARINTS[size] if size < SMALL else VARINTS[size]
         return b"".join(
             (
                 self._trace,
                 span,
-                PARENT_SPAN_ID if parent else b"",
                 parent,
-                NAME,
-                self._texts[name],
-                START_TIME,
+                beginning,
                 start_head,
                 LOW_NANOS[start_units & 0x7FF],
                 MIDDLE_NANOS[start_units >> 11 & 0x7F],
-                HIGH_NANOS[start_units >> 18],
-                END_TIME,
+                START_ENDS[start_units >> 18],
                 end_head,
                 LOW_NANOS[end_units & 0x7FF],
                 MIDDLE_NANOS[end_units >> 11 & 0x7F],
                 HIGH_NANOS[end_units >> 18],
-                ATTRIBUTES + VARINTS[len(attribute_map)] if attribute_map else b"",
+                attributes_tag,
+                attributes_size,
                 attribute_map,
-                TIME_EVENTS + VARINTS[len(time_events)] if events else b"",
+                events_tag,
+                events_size,
                 time_events,
                 ending,
             )
         )
+
+    def _add_annotations(self, annotations: Sequence[Any], events: list[bytes]) -> None:
+        """Add the pieces of their time events."""
+        if len(annotations) > self._most_annotations:
+            raise ValueError("too many")
+        for annotation in annotations:
+            time, text, given = annotation.timestamp, annotation.description, annotation.attributes
+            try:
+                head, units, length = self._milliseconds.known[time[TO_MILLISECOND]]
+            except KeyError:
+                head, units, length = self._milliseconds[time[TO_MILLISECOND]]
+            units += MICROSECONDS[time[BELOW_MILLISECOND]]
+            try:
+                body = self._descriptions.known[text]
+            except KeyError:
+                body = self._descriptions[text]
+            if given is not None and given.attributes:
+                written = self._attributes(given.attributes)
+                body = b"".join((body, ANNOTATION_ATTRIBUTES, SMALL_VARINTS[len(written)], written))
+            size = SMALL_VARINTS[len(body)]
+            events += (
+                TIME_EVENT,
+                SMALL_VARINTS[length + len(size) + len(body) + 2],  # with the two tags
+                EVENT_TIME,
+                head,
+                LOW_NANOS[units & 0x7FF],
+                MIDDLE_NANOS[units >> 11 & 0x7F],
+                ANNOTATION_TIME_ENDS[units >> 18],
+                size,
+                body,
+            )
+
+    def _add_message_events(self, message_events: Sequence[Any], events: list[bytes]) -> None:
+        """The same for message events; what equals a number is written as that number."""
+        if len(message_events) > self._most_messages:
+            raise ValueError("too many")
+        for message in message_events:
+            time, kind, number = message.timestamp, message.type, message.id
+            whole, packed = message.uncompressed_size_bytes, message.compressed_size_bytes
+            try:
+                head, units, length = self._milliseconds.known[time[TO_MILLISECOND]]
+            except KeyError:
+                head, units, length = self._milliseconds[time[TO_MILLISECOND]]
+            units += MICROSECONDS[time[BELOW_MILLISECOND]]
+            if not 0 <= kind | number | whole | packed < USUAL:
+                raise ValueError("not the usual numbers")
+            if kind and number and whole and packed:
+                body = b"".join(
+                    (
+                        MESSAGE_TYPES[kind],
+                        SMALL_VARINTS[number] if number < SMALL else CONTINUED[number & 0x7F] + VARINTS[number >> 7],
+                        UNCOMPRESSED_SIZE,
+                        SMALL_VARINTS[whole] if whole < SMALL else CONTINUED[whole & 0x7F] + VARINTS[whole >> 7],
+                        COMPRESSED_SIZE,
+                        SMALL_VARINTS[packed] if packed < SMALL else CONTINUED[packed & 0x7F] + VARINTS[packed >> 7],
+                    )
+                )
+            else:
+                body = MESSAGE_TYPE_FIELDS[kind] + number_field(MESSAGE_ID, number)
+                body += number_field(UNCOMPRESSED_SIZE, whole) + number_field(COMPRESSED_SIZE, packed)
+            size = SMALL_VARINTS[len(body)]
+            events += (
+                TIME_EVENT,
+                SMALL_VARINTS[length + len(size) + len(body) + 2],
+                EVENT_TIME,
+                head,
+                LOW_NANOS[units & 0x7FF],
+                MIDDLE_NANOS[units >> 11 & 0x7F],
+                MESSAGE_TIME_ENDS[units >> 18],
+                size,
+                body,
+            )
 
     def _begin_trace(self, trace_id: str) -> None:
         """Keep what spans of this trace begin with."""
@@ -221,3 +245,14 @@ class QuickSpans:
         if type(trace_id) is not str or len(trace) != 16:
             raise ValueError("not an ordinary trace id")
         self._trace_id, self._trace = trace_id, TRACE_ID + trace + SPAN_ID
+
+    def _name(self, name: Any) -> bytes:
+        """The field, and the tag that follows it."""
+        if type(name) is not str:
+            raise ValueError("not an ordinary name")
+        return NAME + self._text(name) + START_TIME
+
+    def _description(self, text: Any) -> bytes:
+        if type(text) is not str:
+            raise ValueError("not an ordinary description")
+        return ANNOTATION_DESCRIPTION + self._text(text)

@@ -138,6 +138,24 @@ def reason_of(error: BaseException) -> str:
     return f"{name}: {said}" if said else name
 
 
+def refusing(write: Callable[[Any], bytes], refuse: Callable[[BaseException], object]) -> Callable[[Any], bytes]:
+    """What writes an item, or nothing, and tells ``refuse`` why: an application's item is no reason to lose the others.
+
+    ``KeyboardInterrupt`` passes: it is the user's, where the application's thread turns the loop.
+    """
+
+    def written(item: Any) -> bytes:
+        try:
+            return write(item)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  it may raise anything
+            refuse(error)
+            return b""
+
+    return written
+
+
 def describe(value: object) -> str:
     """A short ``repr`` for a sentence; the type's name when the object cannot even do that."""
     try:

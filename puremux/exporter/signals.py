@@ -5,6 +5,7 @@ Floor 4, exporter: imports batches, queue, reading and streams.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
 from .batches import Batch, Ledger
@@ -19,6 +20,8 @@ NO_LIMIT = 1 << 62
 
 UNENCODABLE = "cannot be encoded"
 
+Fields = Callable[[Iterable[Any], Callable[[BaseException], object]], Iterator[bytes]]
+
 
 class Signal:
     """One kind of items: the queue, the batches made of it, and the service that carries them.
@@ -26,7 +29,7 @@ class Signal:
     Args:
         name: of the items, as sentences use it.
         path: of the service's method.
-        encode: makes an item an entry of the request's repeated field; raises for what cannot be encoded.
+        fields: makes items entries of the request's repeated field, empty where one cannot be encoded, and says why.
         queue_size: items that the queue holds at the most.
         replay_bytes: bytes that the batches may have at the most.
         bundle: items that make a batch without waiting for more.
@@ -35,12 +38,10 @@ class Signal:
     service: Service
     """Set by the engine."""
 
-    def __init__(
-        self, name: str, path: str, encode: Callable[[Any], bytes], queue_size: int, replay_bytes: int, bundle: int
-    ) -> None:
+    def __init__(self, name: str, path: str, fields: Fields, queue_size: int, replay_bytes: int, bundle: int) -> None:
         self.name = name
         self.path = path
-        self.encode = encode
+        self._fields = fields
         self.queue: HandOver[Any] = HandOver(queue_size)
         self.ledger = Ledger(replay_bytes)
         self.bundle = bundle
@@ -59,15 +60,13 @@ class Signal:
         """True when all that was handed over is with the agent, or counted as dropped."""
         return not len(self.queue) and not self.in_hands and self.ledger.is_settled
 
-    def entry(self, item: Any, complain: Callable[[str, str], None]) -> bytes:
-        """The item's entry; nothing, and a complaint, for one that cannot be encoded."""
-        try:
-            return self.encode(item)
-        except KeyboardInterrupt:
-            raise  # the user's, where the application's thread turns the loop
-        except BaseException as error:  # noqa: BLE001  an item of the application's may raise anything, and is no reason to lose the others
+    def fields(self, items: Iterable[Any], complain: Callable[[str, str], None]) -> Iterator[bytes]:
+        """Each item's entry; nothing, and a complaint, for one that cannot be encoded."""
+
+        def refuse(error: BaseException) -> None:
             complain("an item", f"One of the {self.name} cannot be encoded: {reason_of(error)}")
-            return b""
+
+        return self._fields(items, refuse)
 
     # Under the driver's lock
 

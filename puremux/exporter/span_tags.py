@@ -40,7 +40,8 @@ MESSAGE_TYPE = tag(1, VARINT)
 MESSAGE_ID = tag(2, VARINT)
 UNCOMPRESSED_SIZE = tag(3, VARINT)
 COMPRESSED_SIZE = tag(4, VARINT)
-MESSAGE_TYPES = [MESSAGE_TYPE + VARINTS[number] + MESSAGE_ID for number in range(3)]  # a usual event begins so
+MESSAGE_TYPE_FIELDS = [b"", MESSAGE_TYPE + VARINTS[1], MESSAGE_TYPE + VARINTS[2]]
+MESSAGE_TYPES = [field + MESSAGE_ID for field in MESSAGE_TYPE_FIELDS]  # a usual event begins so
 
 # messages Span.Links and Span.Link
 LINK = tag(1, LENGTH)
@@ -76,5 +77,3 @@ WRAPPED = tag(1, VARINT)
 
 # The enums that spans have all know 0 to 2, and 0 means "unspecified".
 HIGHEST_ENUM = 2
-
-USUAL = 1 << 30  # CPython compares smaller numbers more quickly

@@ -14,12 +14,12 @@ through reading.py, which decides what it means.
 from __future__ import annotations
 
 from binascii import unhexlify
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Callable
 
 from . import reading
 from .attributes import LONGEST_CACHED, AttributeEncoder
-from .fields import SMALL, VARINTS, Cache, delimited, number_field, string_field
+from .fields import SMALL, SMALL_VARINTS, VARINTS, Cache, delimited, number_field, string_field
 from .limits import DEFAULT_LIMITS, SpanLimits
 from .quick import QuickSpans
 from .reading import INT32, INT64, LOST, UINT32, UINT64, Defects
@@ -114,38 +114,52 @@ class SpanEncoder:
         attributes = AttributeEncoder(limits, self.defects, self._text)
         self._attributes = attributes.body
         self._endings = Cache(self._ending, CACHED_TEXTS, _is_usual_ending)
-        self._quick = QuickSpans(limits, self._texts, attributes.usual, self._endings, self._times.milliseconds).body
+        self._quick = QuickSpans(
+            limits,
+            text=self._text,
+            is_short=_is_short,
+            attributes=attributes.usual,
+            endings=self._endings,
+            milliseconds=self._times.milliseconds,
+        )
 
     def field(self, span: Any) -> bytes:
-        """One entry of ``spans`` in an ExportTraceServiceRequest; entries put one after the other make a batch.
-
-        Raises:
-            ValueError: as :meth:`encode`.
-        """
-        body = self.encode(span)
-        return SPANS + VARINTS[len(body)] + body
-
-    def encode(self, span: Any) -> bytes:
-        """A span as a serialized ``Span``.
+        """A span as an entry of ``spans`` in an ExportTraceServiceRequest.
 
         Args:
             span: an ``opencensus.trace.span_data.SpanData``, a span as a tracer holds it, or anything of such a shape.
         Raises:
             ValueError: the span cannot be sent at all; a sentence says why.
         """
-        if type(span) is self._span_data:
-            try:
-                body = self._quick(span[:])
-            except Exception:  # noqa: BLE001  whatever is unusual about it, the other way can deal with it
-                body = None
-            if body is not None:
-                return body
-        return self._any(span)
+        (entry,) = self.fields([span], _raise)
+        return entry
 
-    def _any(self, span: Any) -> bytes:
+    def fields(self, spans: Iterable[Any], refuse: Callable[[BaseException], object]) -> Iterator[bytes]:
+        """The same of many; put one after the other they make a batch.
+
+        Args:
+            refuse: is called with why, for each span that cannot be sent at all; its entry is empty.
+        """
+        quick, any_field = self._quick.body, reading.refusing(self._any_field, refuse)
+        for span in spans:
+            body = None
+            if type(span) is self._span_data:
+                try:
+                    body = quick(span[:])
+                except KeyboardInterrupt:
+                    raise
+                except BaseException:  # noqa: BLE001  whatever is unusual about it, the other way can deal with it
+                    pass
+            if body is None:
+                yield any_field(span)
+            else:
+                size = len(body)
+                yield SPANS + (SMALL_VARINTS[size] if size < SMALL else VARINTS[size]) + body
+
+    def _any_field(self, span: Any) -> bytes:
         try:
             fields: Any = span if type(span) is self._span_data else self._shape(span)
-            return self._span(*fields)
+            return delimited(SPANS, self._span(*fields))
         except Exception as error:  # an application's objects may raise anything
             raise ValueError(reading.left_out("span", span, error)) from error
 
@@ -394,6 +408,10 @@ class SpanEncoder:
                 dropped += 1
                 self.defects.note(LOST, reading.left_out(what, part, error))
         return min(dropped, INT32[1]) if dropped else 0
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _is_short(text: object) -> bool:

@@ -20,7 +20,7 @@ import pytest
 from puremux.exporter.identity import Identity
 from puremux.exporter.metrics import MetricEncoder
 from puremux.exporter.spans import SpanEncoder
-from puremux.proto import metrics_pb2, trace_pb2
+from puremux.proto import metrics_pb2, trace_pb2, trace_service_pb2
 from puremux.proto.trace_service_pb2 import ExportTraceServiceRequest
 from tests.shared.scripted_agent import METRICS_EXPORT, ScriptedAgent
 from tests.shared.waiting import eventually
@@ -90,15 +90,24 @@ def theirs() -> dict[str, dict[str, dict[str, str]]]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]  # it is what the fixture says
 
 
+def our_span(span: Any) -> trace_pb2.Span:
+    request = trace_service_pb2.ExportTraceServiceRequest.FromString(SpanEncoder().field(span))
+    return request.spans[0]
+
+
+def our_metric(metric: Any) -> metrics_pb2.Metric:
+    return metrics_pb2.Metric.FromString(MetricEncoder().encode(metric))
+
+
 @pytest.mark.parametrize("kind", ["spans", "metrics"])
 def test_opencensus_ext_ocagent(kind: str, samples: Any, theirs: Mapping[str, Any]) -> None:
-    encode: Any = {"spans": SpanEncoder().encode, "metrics": MetricEncoder().encode}[kind]
+    ours: Any = {"spans": our_span, "metrics": our_metric}[kind]
     message: Any = {"spans": trace_pb2.Span, "metrics": metrics_pb2.Metric}[kind]
     items = {"spans": samples.SPANS, "metrics": samples.METRICS}[kind]
     assert len(items) >= 6
     for name, item in items.items():
         peer = message.FromString(bytes.fromhex(theirs[kind][name]["hex"]))
-        assert differing(message.FromString(encode(item)), peer) == PYTHON_DIFFERENCES.get(name, set()), name
+        assert differing(ours(item), peer) == PYTHON_DIFFERENCES.get(name, set()), name
 
 
 # Go's exporter: what it sent, and what ours makes of the same
@@ -181,10 +190,9 @@ def test_spans_of_gos_exporter(agent: ScriptedAgent, go_exporter: Callable[..., 
         return {span.span_id.hex(): span for span in spans if span.span_id.hex() in wanted}
 
     eventually(lambda: len(arrived()) == len(wanted), ARRIVING)
-    encoder = SpanEncoder()
     found: dict[str, set[str]] = {"parent": set(), "bench-span": set()}
     for span_id, theirs in arrived().items():
-        ours = trace_pb2.Span.FromString(encoder.encode(span_data(wanted[span_id])))
+        ours = our_span(span_data(wanted[span_id]))
         found[ours.name.value] |= differing(ours, theirs)
     assert found == GO_DIFFERENCES
     exporting.finish()

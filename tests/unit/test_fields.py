@@ -79,17 +79,17 @@ def test_a_cache_makes_once_and_forgets_all_when_full() -> None:
     assert [cache[key] for key in (1, 2, 1, 3, 1)] == ["1", "2", "1", "3", "1"]
     assert made == [1, 2, 3]
     assert cache[4] == "4"
-    assert dict(cache) == {4: "4"}
+    assert cache.known == {4: "4"}
 
 
 def test_a_cache_holds_only_what_is_to_be_kept() -> None:
     cache = Cache(str, 3, lambda key: key < 10)
     assert (cache[50], cache[5]) == ("50", "5")
-    assert dict(cache) == {5: "5"}
+    assert cache.known == {5: "5"}
 
 
 def test_what_cannot_be_made_is_not_held() -> None:
     cache: Cache[str, int] = Cache(int, 3)
     with pytest.raises(ValueError, match="invalid literal"):
         cache["x"]
-    assert not cache
+    assert not cache.known

@@ -134,7 +134,7 @@ def test_caches_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
         assert encoder.encode(metric) == by_classes(metric)
     caches = [cache for cache in vars(encoder).values() if isinstance(cache, Cache)]
     assert sorted(cache._size for cache in caches) == [2, 3, 10]
-    assert all(0 < len(cache) <= cache._size for cache in caches)
+    assert all(0 < len(cache.known) <= cache._size for cache in caches)
 
 
 def test_times_are_written_anew_when_they_change() -> None:

@@ -15,14 +15,13 @@ import pytest
 from google.protobuf.internal import api_implementation
 from hypothesis import HealthCheck, settings
 from opencensus.trace import link, samplers, status, time_event
-from opencensus.trace.span import BoundedList
+from opencensus.trace.span import BoundedDict, BoundedList
 from opencensus.trace.span_context import SpanContext
 from opencensus.trace.span_data import SpanData
 from opencensus.trace.tracer import Tracer
 
 from fuzz import fuzz_spans
-from puremux.exporter import attributes, spans
-from puremux.exporter.fields import Cache
+from puremux.exporter import attributes, quick, spans
 from puremux.exporter.limits import DEFAULT_LIMITS, SpanLimits
 from puremux.exporter.reading import Defects
 from puremux.exporter.spans import SpanEncoder
@@ -63,7 +62,8 @@ def traced(count: int) -> list[SpanData]:
 
 
 def by_classes(span: Any, limits: SpanLimits | None = None) -> bytes:
-    return span_message(span, limits or SpanLimits()).SerializeToString(deterministic=True)
+    request = trace_service_pb2.ExportTraceServiceRequest(spans=[span_message(span, limits or SpanLimits())])
+    return request.SerializeToString(deterministic=True)
 
 
 def test_spans_of_a_real_tracer() -> None:
@@ -71,7 +71,7 @@ def test_spans_of_a_real_tracer() -> None:
     made = traced(20)
     assert len(made) == 40
     for span in made:
-        assert encoder.encode(span) == by_classes(span)
+        assert encoder.field(span) == by_classes(span)
     assert not encoder.defects.counts
 
 
@@ -79,11 +79,11 @@ def test_spans_of_a_tracer_take_the_short_way(monkeypatch: pytest.MonkeyPatch) -
     encoder = SpanEncoder()
     made = [span._replace(links=BoundedList(1)) for span in traced(20)[1::2]]
     expected = [by_classes(span) for span in made]
-    assert [encoder.encode(span) for span in made] == expected  # the long way, which learns how spans end
-    monkeypatch.setattr(encoder, "_any", lambda span: pytest.fail(f"{span} took the long way"))
-    assert [encoder.encode(span) for span in made] == expected
+    assert [encoder.field(span) for span in made] == expected  # the long way, which learns how spans end
+    monkeypatch.setattr(encoder, "_any_field", lambda span: pytest.fail(f"{span} took the long way"))
+    assert [encoder.field(span) for span in made] == expected
     child = made[0]._replace(parent_span_id=made[1].span_id)
-    assert encoder.encode(child) == by_classes(child)
+    assert encoder.field(child) == by_classes(child)
 
 
 @pytest.mark.parametrize("nanos", ["000000", "000001", "002097", "002098", "003000", "268435", "268436", "999999"])
@@ -91,14 +91,18 @@ def test_every_length_of_a_time(nanos: str) -> None:
     encoder = SpanEncoder()
     span = traced(1)[1]._replace(end_time=f"2026-11-23T10:20:30.{nanos}Z", links=BoundedList(1))
     for _ in range(2):
-        assert encoder.encode(span) == by_classes(span)
+        assert encoder.field(span) == by_classes(span)
 
 
 def test_fields_one_after_the_other_are_a_request() -> None:
-    encoder = SpanEncoder()
-    made = traced(3)
-    request = trace_service_pb2.ExportTraceServiceRequest.FromString(b"".join(map(encoder.field, made)))
-    assert list(request.spans) == [span_message(span) for span in made]
+    encoder, made = SpanEncoder(), traced(3)
+    refused: list[str] = []
+    fields = list(encoder.fields([*made, "no span", *made], lambda error: refused.append(str(error))))
+    assert len(refused) == 1
+    assert "'no span' is left out" in refused[0]
+    assert not fields.pop(len(made))
+    request = trace_service_pb2.ExportTraceServiceRequest.FromString(b"".join(fields))
+    assert list(request.spans) == 2 * [span_message(span) for span in made]
 
 
 def test_any_span_is_written_as_the_generated_classes_write_it() -> None:
@@ -134,7 +138,7 @@ def test_the_same_under_protobufs_python_implementation() -> None:
 )
 def test_attributes_are_written_in_the_order_of_their_keys(keys: list[str], order: list[str]) -> None:
     span = traced(1)[0]._replace(attributes=dict.fromkeys(keys, True))
-    written = SpanEncoder().encode(span)
+    written = SpanEncoder().field(span)
     entries = [b"\x0a" + bytes([len(key.encode())]) + key.encode() + b"\x12\x02\x18\x01" for key in order]
     assert b"".join(b"\x0a" + bytes([len(entry)]) + entry for entry in entries) in written
 
@@ -144,7 +148,7 @@ def test_equal_values_of_different_types_are_told_apart() -> None:
     span = traced(1)[0]
     for value in (1, True, 1.0, "1", 0, False, 0.0, -0.0, "0", 1):
         changed = span._replace(attributes={"key": value})
-        assert encoder.encode(changed) == by_classes(changed)
+        assert encoder.field(changed) == by_classes(changed)
 
 
 def test_equal_endings_of_different_types_are_written_alike() -> None:
@@ -152,7 +156,7 @@ def test_equal_endings_of_different_types_are_written_alike() -> None:
     span = traced(1)[0]
     for one in (1, True, 1.0, "1", 1):
         changed = span._replace(span_kind=one, child_span_count=one, status=status.Status(one))
-        assert encoder.encode(changed) == by_classes(changed)
+        assert encoder.field(changed) == by_classes(changed)
 
 
 def test_new_limits_hold_from_the_next_span_on() -> None:
@@ -166,26 +170,34 @@ def test_new_limits_hold_from_the_next_span_on() -> None:
     ):
         encoder.limits = limits
         assert encoder.limits is limits
-        assert encoder.encode(span) == by_classes(span, limits)
+        assert encoder.field(span) == by_classes(span, limits)
 
 
 def test_caches_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "CACHED_TEXTS", 10)
+    monkeypatch.setattr(quick, "CACHED_TEXTS", 10)
     encoder = SpanEncoder()
-    span = traced(1)[0]
+    span = traced(1)[1]
     for number in range(100):
         changed = span._replace(
             name=f"name {number}",
             attributes={f"key {number}": f"value {number}", "big": "x" * 1000, "long" * 100: "y"},
-            start_time=datetime(2026, 1, 1, 0, number % 60, number // 60).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            start_time=datetime(2026, 1, 1, 0, number % 60, number // 60, 500_000).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            annotations=[
+                time_event.Annotation(datetime(2026, 1, 1, 0, 0, 0, 500_000), text)
+                for text in (f"text {number}", "x" * 1000)
+            ],
             status=status.Status(number, f"message {number}"),
         )
-        assert encoder.encode(changed) == by_classes(changed)
-    caches = [cache for cache in vars(encoder).values() if isinstance(cache, Cache)]
-    assert len(caches) == 2
+        ordinary = changed._replace(
+            attributes=BoundedDict(32), annotations=BoundedList.from_seq(32, changed.annotations), links=BoundedList(1)
+        )
+        for each in changed, ordinary:
+            assert encoder.field(each) == by_classes(each)
+    caches = [encoder._texts, encoder._endings, encoder._quick._names, encoder._quick._descriptions]
     for cache in caches:
-        assert 0 < len(cache) <= 10
-        assert "x" * 1000 not in repr(cache)
+        assert 0 < len(cache.known) <= 10
+        assert "x" * 1000 not in repr(cache.known)
 
 
 def test_caches_of_attributes_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,26 +209,27 @@ def test_caches_of_attributes_stay_small(monkeypatch: pytest.MonkeyPatch) -> Non
         for subset in (given, dict(list(given.items())[:2])):
             message = trace_pb2.Span.Attributes.FromString(encoder.body(subset))
             assert set(message.attribute_map) == set(subset)
-        held = [entries for of_set in encoder._sets.values() for _, entries in of_set] + [*encoder._keys.values()]
-        assert len(encoder._sets) <= 3
-        assert len(encoder._keys) + sum(len(entries) for entries in encoder._keys.values()) <= 10
-        assert "x" * 1000 not in repr(held)
-        assert "k" * 200 not in {*encoder._keys, *(key for keys in encoder._sets for key in keys)}
+        held = [entries for of_set in encoder._sets.known.values() for *_, entries in of_set]
+        held += encoder._keys.values()
+        assert len(encoder._sets.known) <= 3
+        assert len(encoder._keys) + sum(len(entries.known) for entries in encoder._keys.values()) <= 10
+        assert "x" * 1000 not in repr([entries.known for entries in held])
+        assert "k" * 200 not in {*encoder._keys, *(key for keys in encoder._sets.known for key in keys)}
 
 
 def test_a_tuple_of_another_shape_is_no_span_data() -> None:
     encoder = SpanEncoder()
     made = traced(1)
-    assert encoder.encode(made[0]) == by_classes(made[0])
+    assert encoder.field(made[0]) == by_classes(made[0])
     changed = SimpleNamespace(**made[0]._asdict())
-    assert encoder.encode(changed) == by_classes(made[0])
+    assert encoder.field(changed) == by_classes(made[0])
     with pytest.raises(ValueError, match="left out"):
-        encoder.encode(tuple(made[0]))
+        encoder.field(tuple(made[0]))
 
 
 def test_a_context_without_a_tracestate() -> None:
     span = traced(1)[0]._replace(context=SimpleNamespace(trace_id=SpanContext().trace_id))
-    assert SpanEncoder().encode(span) == by_classes(span)
+    assert SpanEncoder().field(span) == by_classes(span)
 
 
 @pytest.mark.parametrize("dropped", [None, "", (), 0.0, False])
@@ -224,4 +237,4 @@ def test_a_count_of_dropped_parts_that_is_no_number_costs_no_other_part(dropped:
     links = fuzz_spans.Bounded([None, link.Link("0" * 31 + "1", "0" * 15 + "2")])
     links.dropped = dropped
     span = traced(1)[1]._replace(links=links)
-    assert SpanEncoder().encode(span) == by_classes(span)
+    assert SpanEncoder().field(span) == by_classes(span)

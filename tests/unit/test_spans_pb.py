@@ -17,7 +17,7 @@ from puremux.exporter.limits import DEFAULT_LIMITS, SpanLimits
 from puremux.exporter.reading import Defects
 from puremux.exporter.spans import SpanEncoder
 from puremux.exporter.spans_pb import span_message
-from puremux.proto import trace_pb2
+from puremux.proto import trace_pb2, trace_service_pb2
 
 TRACE_ID = "0123456789abcdef0123456789abcdef"
 SPAN_ID = "fedcba9876543210"
@@ -37,7 +37,8 @@ def sent(span: Any, limits: SpanLimits = DEFAULT_LIMITS, defects: dict[str, int]
     """The message for a span, which both encoders write alike, noting these defects."""
     noted, quick = Defects(), Defects()
     message = span_message(span, limits, noted)
-    assert SpanEncoder(limits, quick).encode(span) == message.SerializeToString(deterministic=True)
+    request = trace_service_pb2.ExportTraceServiceRequest(spans=[message])
+    assert SpanEncoder(limits, quick).field(span) == request.SerializeToString(deterministic=True)
     assert quick.counts == noted.counts == (defects or {})
     return message
 
@@ -435,6 +436,6 @@ def test_a_span_that_cannot_be_sent_is_one_error_with_a_sentence(span: Any, reas
     with pytest.raises(ValueError, match=r"^span .* is left out: ") as by_message:
         span_message(span)
     with pytest.raises(ValueError, match=r"^span .* is left out: ") as by_encoder:
-        SpanEncoder().encode(span)
+        SpanEncoder().field(span)
     assert str(by_message.value) == str(by_encoder.value)
     assert reason in str(by_message.value)
