@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.systems import System, ours, take_turns
+from bench.systems import ours, take_turns
 from tests.interop.harness.collector import Collector
 
 BATCHES = (1, 10, 100, 300, 1000, 5000)
-ATTRIBUTES = (1, 2, 4, 8, 16, 32)
 SERIES = (10, 100, 1000, 10_000)
 QUEUES = (5_000, 20_000, 80_000)
 
@@ -50,14 +49,10 @@ class Growth:
         self.batches = [
             ours("puremux_ready.py", "--batch", str(size), "--spans", few if size < 100 else count) for size in BATCHES
         ]
-        self.attributes = [
-            ours("puremux_ready.py", "--attributes", str(number), "--spans", count) for number in ATTRIBUTES
-        ]
+        self.attributes = ours("puremux_attributes.py")
         self.series = [ours("puremux_series.py", "--series", str(number)) for number in SERIES]
         self.queues = [ours("puremux_offered.py", "--queue", str(size)) for size in QUEUES]
-        take_turns([*self.batches, *self.series, *self.queues], collector, rounds)
-        # More often: what an attribute costs is little beside what a noisy machine adds to a span.
-        take_turns(self.attributes, collector, 3 * rounds)
+        take_turns([*self.batches, self.attributes, *self.series, *self.queues], collector, rounds)
 
     def by_batch(self) -> list[list[str]]:
         """Spans a batch, CPU a span."""
@@ -65,7 +60,9 @@ class Growth:
 
     def by_attributes(self) -> tuple[list[list[str]], Line]:
         """Attributes a span, CPU a span; and the line through the medians."""
-        return _against(ATTRIBUTES, self.attributes)
+        numbers = list(self.attributes.rounds[0])
+        rows = [[number, self.attributes.spread(number)] for number in numbers]
+        return rows, Line.through([(float(number), self.attributes.median(number)) for number in numbers])
 
     def by_series(self) -> tuple[list[list[str]], Line]:
         """Time series of a view, CPU an export, CPU a series; and the line through the exports."""
@@ -91,9 +88,3 @@ class Growth:
                 ]
             )
         return rows
-
-
-def _against(sizes: Sequence[int], systems: Sequence[System]) -> tuple[list[list[str]], Line]:
-    rows = [[str(size), system.spread("cpu_us_per_span")] for size, system in zip(sizes, systems)]
-    points = [(float(size), system.median("cpu_us_per_span")) for size, system in zip(sizes, systems)]
-    return rows, Line.through(points)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.growth import Growth, Line
-from bench.systems import BARE, GO, OCAGENT, OTLP, PUREMUX, TRACED, System
+from bench.systems import BARE, BATCH, GO, OCAGENT, OTLP, PUREMUX, TRACED, System
 
 NAMES = {"puremux": "puremux, h2, hpack, protobuf", "ocagent": OCAGENT, "otlp": OTLP}
 PEERS = ("ocagent", "otlp")
@@ -65,6 +65,7 @@ class Report:
             table(["library", "time", "CPU"], [self._first(system) for system in self.first]),
             "## Growth",
             table(["spans a batch", "CPU µs a span"], self.growth.by_batch()),
+            ABOUT_ATTRIBUTES,
             table(["attributes a span", "CPU µs a span"], attributes),
             line(by_attribute.start, by_attribute.slope, "attribute", by_attribute.fit),
             table(["time series of a view", "CPU an export, proven", "CPU µs a series"], series),
@@ -147,6 +148,10 @@ ABOUT_FIRST = (
 ABOUT_HANDING = (
     "In a row, the processor's caches hold what a call needs; half a millisecond apart, they hold little of it."
     "  *Measuring* is what a function that does nothing takes, and part of the other figures."
+)
+ABOUT_ATTRIBUTES = (
+    "Attributes of one kind, texts of ten values for each key, so that only their number differs; batches of"
+    f" {BATCH}, in turns within one process."
 )
 ABOUT_OFFERS = (
     "Each an object of its own, for five seconds: more than can be encoded beside the making.  The queue is full most"
