@@ -7,7 +7,6 @@ Spec: gRPC doc/connection-backoff.md, doc/connectivity-semantics-and-api.md, doc
 from __future__ import annotations
 
 import enum
-import random
 import socket
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
@@ -82,6 +81,8 @@ class Backoff(_Backoff):
 
     def delay(self, failures: int) -> float:
         """Seconds from the beginning of the attempt that was the ``failures``-th failure in a row to the next."""
+        import random  # not before a failure: it takes longer than all of Backoff
+
         delay = min(self.initial * self.multiplier ** min(failures - 1, 64), self.maximum)
         return delay * random.uniform(1 - self.jitter, 1 + self.jitter)
 

@@ -30,6 +30,7 @@ from .fields import (
 )
 from .limits import SpanLimits
 from .reading import INT32, INT64, LOST, Defects
+from .sentences import left_out
 
 __all__ = ["LONGEST_CACHED", "AttributeEncoder"]
 
@@ -152,7 +153,7 @@ class AttributeEncoder:
                 values[self._cut(key)] = self._value(reading.attribute_value(value, self._defects, key))
             except Exception as error:  # noqa: BLE001  an application's objects may raise anything
                 dropped += 1
-                self._defects.note(LOST, reading.left_out("attribute", key, error))
+                self._defects.note(LOST, left_out("attribute", key, error))
         entries = [delimited(ATTRIBUTE_MAP, delimited(ENTRY_KEY, key.encode()) + values[key]) for key in sorted(values)]
         return b"".join(entries) + number_field(DROPPED_ATTRIBUTES_COUNT, min(dropped, INT32[1]))
 

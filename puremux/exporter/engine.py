@@ -378,12 +378,12 @@ class Engine:
 
     def _encode(self, signal: Signal) -> None:
         with self._driver.lock:
-            items = signal.take()
+            items, fields = signal.take()
         left = len(items)
         parts: list[bytes] = []
         size = 0
         try:
-            for part in signal.fields(items, self.complain):
+            for part in fields(items, signal.refusal(self.complain)):
                 if parts and size + len(part) > MAX_BATCH_BYTES:
                     left -= self._submit(signal, parts)
                     parts, size = [], 0

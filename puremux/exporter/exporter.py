@@ -26,11 +26,9 @@ from .ending import at_end, never_at_end
 from .engine import Engine
 from .identity import Identity
 from .limits import SpanLimits
-from .metrics import MetricEncoder
-from .reading import reason_of
 from .sampling import AgentSampler
+from .sentences import reason_of
 from .signals import Fields, Signal
-from .spans import SpanEncoder
 from .streams import Pace
 from .watching import Watcher
 
@@ -140,7 +138,7 @@ class Exporter(NoCopies):
         self._spans = Signal(
             "spans",
             TRACE_SERVICE_EXPORT_PATH,
-            _span_fields(self._sampler),
+            _load_spans(self._sampler),
             queue_size,
             replay_bytes,
             bundle_count,
@@ -148,7 +146,7 @@ class Exporter(NoCopies):
         self._metrics = Signal(
             "metrics",
             METRICS_SERVICE_EXPORT_PATH,
-            MetricEncoder(metric_name_prefix).fields,
+            _load_metrics(metric_name_prefix),
             queue_size,
             replay_bytes,
             bundle_count,
@@ -312,16 +310,32 @@ def _refusal(method: str, given: Any, error: Exception) -> str:
     return f"{method}() was given {type(given).__name__}: {reason_of(error)}"
 
 
-def _span_fields(sampler: AgentSampler) -> Fields:
-    # A function of its own, since one of the exporter's would keep an exporter alive that its user has dropped.
-    encoder = SpanEncoder(sampler.limits)
+# Functions of their own, since the exporter's would keep an exporter alive that its user has dropped.
 
-    def fields(spans: Iterable[Any], refuse: Callable[[BaseException], object]) -> Iterator[bytes]:
-        if encoder.limits is not sampler.limits:
-            encoder.limits = sampler.limits
-        return encoder.fields(spans, refuse)
 
-    return fields
+def _load_spans(sampler: AgentSampler) -> Callable[[], Fields]:
+    def load() -> Fields:
+        from .spans import SpanEncoder
+
+        encoder = SpanEncoder(sampler.limits)
+
+        def fields(spans: Iterable[Any], refuse: Callable[[BaseException], object]) -> Iterator[bytes]:
+            if encoder.limits is not sampler.limits:
+                encoder.limits = sampler.limits
+            return encoder.fields(spans, refuse)
+
+        return fields
+
+    return load
+
+
+def _load_metrics(prefix: str) -> Callable[[], Fields]:
+    def load() -> Fields:
+        from .metrics import MetricEncoder
+
+        return MetricEncoder(prefix).fields
+
+    return load
 
 
 class _Piece(NamedTuple):

@@ -15,8 +15,8 @@ from typing import Any, Callable
 
 from .._version import __version__
 from .fields import LENGTH, VARINT, delimited, map_field, number_field, string_field, tag, timestamp_body
-from .reading import text
 from .resources import resource_from_environment, resource_of
+from .sentences import text
 
 __all__ = ["Identity"]
 

@@ -28,6 +28,7 @@ from .fields import (
     tag,
 )
 from .reading import DISTRIBUTION_VALUE, DOUBLE_VALUE, GAUGES, INT64, INT64_VALUE, LOST, SUMMARY_VALUE, Defects
+from .sentences import left_out, refusing, text
 from .timestamps import RepeatedTimestamps, Timestamps
 
 __all__ = ["MetricEncoder"]
@@ -125,7 +126,7 @@ class MetricEncoder:
 
     def fields(self, metrics: Iterable[Any], refuse: Callable[[BaseException], object]) -> Iterator[bytes]:
         """The same of many; ``refuse`` is called with why, for each that cannot be sent at all; its entry is empty."""
-        return map(reading.refusing(self.field, refuse), metrics)
+        return map(refusing(self.field, refuse), metrics)
 
     def encode(self, metric: Any) -> bytes:
         """A metric as a serialized ``Metric``.
@@ -138,7 +139,7 @@ class MetricEncoder:
         try:
             return self._metric(metric)
         except Exception as error:  # an application's objects may raise anything
-            raise ValueError(reading.left_out("metric", getattr(metric, "descriptor", metric), error)) from error
+            raise ValueError(left_out("metric", getattr(metric, "descriptor", metric), error)) from error
 
     def _metric(self, metric: Any) -> bytes:
         descriptor = metric.descriptor
@@ -148,7 +149,7 @@ class MetricEncoder:
             try:
                 written.append(self._time_series(series, metric_type))
             except Exception as error:  # noqa: BLE001  as above
-                self.defects.note(LOST, reading.left_out("time series", series, error))
+                self.defects.note(LOST, left_out("time series", series, error))
         return b"".join(written)
 
     def _descriptor(self, descriptor: Any, metric_type: int) -> bytes:
@@ -179,7 +180,7 @@ class MetricEncoder:
             try:
                 points.append(self._point(point, metric_type))
             except Exception as error:  # noqa: BLE001  as above
-                self.defects.note(LOST, reading.left_out("point", point, error))
+                self.defects.note(LOST, left_out("point", point, error))
         body = start + labels + b"".join(points)
         return TIMESERIES + VARINTS[len(body)] + body
 
@@ -260,7 +261,7 @@ class MetricEncoder:
         attachments = exemplar.attachments or {}
         body = self._real(EXEMPLAR_VALUE, exemplar.value, "an exemplar's value")
         body += self._time(EXEMPLAR_TIMESTAMP, exemplar.timestamp, "exemplar timestamp")
-        texts = {reading.text(key): reading.text(value) for key, value in attachments.items()}
+        texts = {text(key): text(value) for key, value in attachments.items()}
         entries = [
             delimited(
                 ATTACHMENTS,
@@ -302,7 +303,7 @@ class MetricEncoder:
 
 
 def _text(field_tag: bytes, value: object) -> bytes:
-    return b"" if value is None else string_field(field_tag, reading.text(value))
+    return b"" if value is None else string_field(field_tag, text(value))
 
 
 def _counted_bucket(of: tuple[Any, Any]) -> bytes:

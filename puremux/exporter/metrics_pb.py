@@ -14,6 +14,7 @@ from ..proto import metrics_pb2
 from ..proto.well_known_pb2 import DoubleValue, Int64Value, Timestamp
 from . import reading
 from .reading import GAUGES, INT64, LOST, Defects
+from .sentences import left_out, text
 
 __all__ = ["metric_message"]
 
@@ -35,7 +36,7 @@ def metric_message(metric: Any, prefix: str = "", defects: Defects | None = None
     try:
         return _MetricMessages(prefix, Defects() if defects is None else defects).metric(metric)
     except Exception as error:  # an application's objects may raise anything
-        raise ValueError(reading.left_out("metric", getattr(metric, "descriptor", metric), error)) from error
+        raise ValueError(left_out("metric", getattr(metric, "descriptor", metric), error)) from error
 
 
 class _MetricMessages:
@@ -118,7 +119,7 @@ class _MetricMessages:
         return DistributionValue.Exemplar(
             value=self._real(exemplar.value, "an exemplar's value"),
             timestamp=self._time(exemplar.timestamp, "exemplar timestamp"),
-            attachments={reading.text(key): reading.text(value) for key, value in attachments.items()},
+            attachments={text(key): text(value) for key, value in attachments.items()},
         )
 
     def _summary(self, summary: Any) -> metrics_pb2.SummaryValue:
@@ -149,11 +150,11 @@ class _MetricMessages:
             try:
                 messages.append(make(part))
             except Exception as error:  # noqa: BLE001  as above
-                self._defects.note(LOST, reading.left_out(what, part, error))
+                self._defects.note(LOST, left_out(what, part, error))
         return messages
 
     def _text(self, value: object) -> str:
-        return "" if value is None else reading.text(value)
+        return "" if value is None else text(value)
 
     def _whole(self, value: object, field: str) -> int:
         return reading.whole_number(value, INT64, self._defects, field)

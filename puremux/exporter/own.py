@@ -6,8 +6,8 @@ Source: opencensus.metrics.export, whose shapes they have.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,7 +36,7 @@ class OwnMetrics:
     """Makes metrics of an exporter's counts; the cumulative ones begin when this is made."""
 
     def __init__(self) -> None:
-        self._start = datetime.now(timezone.utc)
+        self._start = time.time()
 
     def of(self, stats: Mapping[str, Any]) -> Iterator[Any]:
         """The metrics of what :meth:`puremux.Exporter.stats` has told."""
@@ -51,7 +51,9 @@ class OwnMetrics:
         yield self._metric("reconnects", "Connections made after the first one.", CUMULATIVE_INT64, (), reconnects)
 
     def _metric(self, name: str, description: str, kind: int, keys: tuple[str, ...], series: Series) -> Any:
-        now = datetime.now(timezone.utc)
+        from datetime import datetime, timezone  # loaded with the encoders, not with the exporter
+
+        start, now = datetime.fromtimestamp(self._start, timezone.utc), datetime.now(timezone.utc)
         return SimpleNamespace(
             descriptor=SimpleNamespace(
                 name=PREFIX + name,
@@ -62,7 +64,7 @@ class OwnMetrics:
             ),
             time_series=[
                 SimpleNamespace(
-                    start_timestamp=self._start,
+                    start_timestamp=start,
                     label_values=[SimpleNamespace(value=label) for label in labels],
                     points=[SimpleNamespace(value=SimpleNamespace(value=value), timestamp=now)],
                 )

@@ -1,6 +1,6 @@
 """What an application hands over, read as values that the protocol has.
 
-Floor 4, exporter: the standard library only; OpenCensus's objects are known by their shape.
+Floor 4, exporter: imports sentences; OpenCensus's objects are known by their shape.
 Source: opencensus 0.11 (trace.span_data, trace.attributes, metrics.export); numbers and times as in opencensus-proto.
 
 Here is decided what unusual input means, for the direct encoders and for the generated classes alike.  Nothing is
@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import operator
 import re
-import reprlib
 from binascii import unhexlify
 from collections import Counter
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Callable, NamedTuple, Union
+
+from .sentences import describe, text
 
 __all__ = [
     "CORRECTED",
@@ -39,13 +40,11 @@ __all__ = [
     "attribute_map",
     "attribute_value",
     "cut",
-    "describe",
     "dropped_before",
     "dropped_frames",
     "enum_number",
     "frame_shape",
     "identifier",
-    "left_out",
     "metric_name",
     "metric_type",
     "newest",
@@ -53,9 +52,7 @@ __all__ = [
     "parent_identifier",
     "point_kind",
     "real_number",
-    "reason_of",
     "span_shape",
-    "text",
     "timestamp",
     "unsigned64",
     "whole_number",
@@ -102,12 +99,6 @@ class Defects:
 # Texts
 
 
-def text(value: object) -> str:
-    """The value as text that UTF-8 can carry: ``str()`` of what is none, and "?" for each lone surrogate."""
-    plain = str.__str__(value) if isinstance(value, str) else str(value)
-    return str.encode(plain, "utf-8", "replace").decode("utf-8")
-
-
 def cut(value: object, limit: int) -> tuple[str, int]:
     """The value as text of at most ``limit`` bytes of UTF-8, and how many bytes that took away."""
     whole = text(value)
@@ -116,53 +107,6 @@ def cut(value: object, limit: int) -> tuple[str, int]:
         return whole, 0
     kept = data[:limit].decode("utf-8", "ignore")  # "ignore" drops a character that the cut went through
     return kept, len(data) - len(kept.encode("utf-8"))
-
-
-def left_out(what: str, value: object, error: Exception) -> str:
-    """The sentence about a part, or a whole, that could not be sent."""
-    try:
-        shown, reason = describe(getattr(value, "name", value)), text(error)
-    except Exception:  # noqa: BLE001  as below
-        shown, reason = f"(a {type(value).__name__})", "it says nothing"
-    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "  # our own say enough
-    return f"{what} {shown} is left out: {kind}{reason[:200]}"
-
-
-def reason_of(error: BaseException) -> str:
-    """An error in a few words for a sentence, whatever its own do."""
-    name = type(error).__name__
-    try:
-        said = text(error)[:200]
-    except Exception:  # noqa: BLE001  an application's error may raise another one when it is asked
-        return name
-    return f"{name}: {said}" if said else name
-
-
-def refusing(write: Callable[[Any], bytes], refuse: Callable[[BaseException], object]) -> Callable[[Any], bytes]:
-    """What writes an item, or nothing, and tells ``refuse`` why: an application's item is no reason to lose the others.
-
-    ``KeyboardInterrupt`` passes: it is the user's, where the application's thread turns the loop.
-    """
-
-    def written(item: Any) -> bytes:
-        try:
-            return write(item)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001  it may raise anything
-            refuse(error)
-            return b""
-
-    return written
-
-
-def describe(value: object) -> str:
-    """A short ``repr`` for a sentence; the type's name when the object cannot even do that."""
-    try:
-        shown = text(reprlib.repr(value))
-    except Exception:  # noqa: BLE001  an application's __repr__ may raise anything
-        return f"a {type(value).__name__}"
-    return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
 # Numbers and ids

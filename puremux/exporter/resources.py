@@ -14,7 +14,7 @@ from typing import Any, Callable, NamedTuple
 
 from ..logs import CarefulLogger
 from .fields import LENGTH, map_field, string_field, tag
-from .reading import describe, reason_of, text
+from .sentences import describe, reason_of, text
 
 __all__ = ["Resource", "merge_resources", "parse_labels", "resource_from_environment", "resource_of"]
 

@@ -10,7 +10,7 @@ from typing import Any, Callable
 
 from .batches import Batch, Ledger
 from .queue import HandOver
-from .reading import reason_of
+from .sentences import reason_of
 from .streams import Service
 
 __all__ = ["Signal"]
@@ -21,6 +21,7 @@ NO_LIMIT = 1 << 62
 UNENCODABLE = "cannot be encoded"
 
 Fields = Callable[[Iterable[Any], Callable[[BaseException], object]], Iterator[bytes]]
+"""Makes items entries of the request's repeated field; an empty one of what cannot be encoded, having told why."""
 
 
 class Signal:
@@ -29,7 +30,7 @@ class Signal:
     Args:
         name: of the items, as sentences use it.
         path: of the service's method.
-        fields: makes items entries of the request's repeated field, empty where one cannot be encoded, and says why.
+        load: is called for the first items, under the driver's lock: importing what encodes them takes a while.
         queue_size: items that the queue holds at the most.
         replay_bytes: bytes that the batches may have at the most.
         bundle: items that make a batch without waiting for more.
@@ -38,10 +39,13 @@ class Signal:
     service: Service
     """Set by the engine."""
 
-    def __init__(self, name: str, path: str, fields: Fields, queue_size: int, replay_bytes: int, bundle: int) -> None:
+    def __init__(
+        self, name: str, path: str, load: Callable[[], Fields], queue_size: int, replay_bytes: int, bundle: int
+    ) -> None:
         self.name = name
         self.path = path
-        self._fields = fields
+        self._load = load
+        self._fields: Fields | None = None
         self.queue: HandOver[Any] = HandOver(queue_size)
         self.ledger = Ledger(replay_bytes)
         self.bundle = bundle
@@ -60,13 +64,13 @@ class Signal:
         """True when all that was handed over is with the agent, or counted as dropped."""
         return not len(self.queue) and not self.in_hands and self.ledger.is_settled
 
-    def fields(self, items: Iterable[Any], complain: Callable[[str, str], None]) -> Iterator[bytes]:
-        """Each item's entry; nothing, and a complaint, for one that cannot be encoded."""
+    def refusal(self, complain: Callable[[str, str], None]) -> Callable[[BaseException], None]:
+        """What complains of an item that cannot be encoded."""
 
         def refuse(error: BaseException) -> None:
             complain("an item", f"One of the {self.name} cannot be encoded: {reason_of(error)}")
 
-        return self._fields(items, refuse)
+        return refuse
 
     # Under the driver's lock
 
@@ -74,11 +78,13 @@ class Signal:
         """Whether an agent on whose connection its streams run has sent anything since a time of the driver's."""
         return any(session.heard_at >= when for session in self.service.sessions)
 
-    def take(self) -> list[Any]:
-        """Take a bundle from the queue; each item is to be counted by :meth:`submit`."""
+    def take(self) -> tuple[list[Any], Fields]:
+        """Take a bundle from the queue, and what encodes it; each item is to be counted by :meth:`submit`."""
+        if self._fields is None:
+            self._fields = self._load()  # before anything is taken: if it raises, all waits for the next time
         items = self.queue.take(self.bundle)
         self.in_hands += len(items)
-        return items
+        return items, self._fields
 
     def submit(self, payload: bytes, count: int) -> None:
         """Hand a batch of encoded items to the service."""

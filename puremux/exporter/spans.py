@@ -23,6 +23,7 @@ from .fields import SMALL, SMALL_VARINTS, VARINTS, Cache, delimited, number_fiel
 from .limits import DEFAULT_LIMITS, SpanLimits
 from .quick import QuickSpans
 from .reading import INT32, INT64, LOST, UINT32, UINT64, Defects
+from .sentences import left_out, refusing
 from .span_tags import (
     ANNOTATION,
     ANNOTATION_ATTRIBUTES,
@@ -140,7 +141,7 @@ class SpanEncoder:
         Args:
             refuse: is called with why, for each span that cannot be sent at all; its entry is empty.
         """
-        quick, any_field = self._quick.body, reading.refusing(self._any_field, refuse)
+        quick, any_field = self._quick.body, refusing(self._any_field, refuse)
         for span in spans:
             body = None
             if type(span) is self._span_data:
@@ -161,7 +162,7 @@ class SpanEncoder:
             fields: Any = span if type(span) is self._span_data else self._shape(span)
             return delimited(SPANS, self._span(*fields))
         except Exception as error:  # an application's objects may raise anything
-            raise ValueError(reading.left_out("span", span, error)) from error
+            raise ValueError(left_out("span", span, error)) from error
 
     def _shape(self, span: Any) -> reading.SpanShape:
         shape = reading.span_shape(span)
@@ -406,7 +407,7 @@ class SpanEncoder:
                 written.append(write(part))
             except Exception as error:  # noqa: BLE001  as above
                 dropped += 1
-                self.defects.note(LOST, reading.left_out(what, part, error))
+                self.defects.note(LOST, left_out(what, part, error))
         return min(dropped, INT32[1]) if dropped else 0
 
 

@@ -15,6 +15,7 @@ from ..proto.well_known_pb2 import BoolValue, Timestamp, UInt32Value
 from . import reading
 from .limits import DEFAULT_LIMITS, SpanLimits
 from .reading import INT32, INT64, LOST, UINT32, UINT64, Defects
+from .sentences import left_out
 
 __all__ = ["span_message"]
 
@@ -36,7 +37,7 @@ def span_message(span: Any, limits: SpanLimits = DEFAULT_LIMITS, defects: Defect
     try:
         return _SpanMessages(limits, Defects() if defects is None else defects).span(span)
     except Exception as error:  # an application's objects may raise anything
-        raise ValueError(reading.left_out("span", span, error)) from error
+        raise ValueError(left_out("span", span, error)) from error
 
 
 class _SpanMessages:
@@ -82,7 +83,7 @@ class _SpanMessages:
                 values[self._string(key)] = self._attribute_value(value, key)
             except Exception as error:  # noqa: BLE001  as above
                 dropped += 1
-                self._defects.note(LOST, reading.left_out("attribute", key, error))
+                self._defects.note(LOST, left_out("attribute", key, error))
         if not values and not dropped:
             return None
         return Span.Attributes(attribute_map=values, dropped_attributes_count=min(dropped, INT32[1]))
@@ -193,7 +194,7 @@ class _SpanMessages:
                 messages.append(make(part))
             except Exception as error:  # noqa: BLE001  as above
                 dropped += 1
-                self._defects.note(LOST, reading.left_out(what, part, error))
+                self._defects.note(LOST, left_out(what, part, error))
         return messages, min(dropped, INT32[1])
 
     def _string(self, value: object) -> str:

@@ -12,7 +12,6 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from ..errors import Metadata, Metadatum, RemoteProtocolError
 
@@ -60,6 +59,7 @@ FORBIDDEN = re.compile(rb"[\0\r\n]")  # in a field's value, likewise
 GRPC_CONTENT_TYPE = re.compile(rb"application/grpc(\+proto)?[ \t]*(;.*)?", re.IGNORECASE | re.DOTALL)
 
 PERCENT = re.compile(rb"[^ -$&-~]")  # everything but %x20-%x24 and %x26-%x7E is escaped
+ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def encode_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> HeaderList:
@@ -198,7 +198,7 @@ def decode_message(value: bytes) -> str:
 
     Source: gRPC PROTOCOL-HTTP2.md, "Responses": "decoders MUST NOT error".
     """
-    return unquote_to_bytes(value).decode("utf-8", "replace")
+    return ESCAPED.sub(lambda match: binascii.unhexlify(match[1]), value).decode("utf-8", "replace")
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:

@@ -16,18 +16,20 @@ Spec: gRPC doc/naming.md; RFC 3986 §3.2.2 (IPv6 in brackets); RFC 4007 §11 (zo
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple, NoReturn, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Union
 
 from ..checks import shown
 from ..errors import AddressError
 
-__all__ = ["Address", "HostPort", "IpAddress", "UnixSocket", "host_in", "parse_address", "parse_addresses"]
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
-IpAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+    IpAddress = Union[IPv4Address, IPv6Address]
+
+__all__ = ["Address", "HostPort", "UnixSocket", "host_in", "parse_address", "parse_addresses"]
 
 SCHEMES = ("dns", "ipv4", "ipv6", "unix", "unix-abstract")
 
@@ -46,6 +48,10 @@ class HostPort(NamedTuple):
     @property
     def ip(self) -> IpAddress | None:
         """The IP address, without its zone; None for a name."""
+        if ":" not in self.host and not self.host[-1:].isdigit():
+            return None  # most are names, for which ipaddress need not be loaded
+        import ipaddress
+
         try:
             return ipaddress.ip_address(self.host.partition("%")[0])
         except ValueError:
@@ -245,8 +251,10 @@ class _Reader:
         host, percent, zone = text.partition("%")
         if percent and not re.fullmatch("[A-Za-z0-9._~-]+", zone):
             self._refuse(f"its zone {_quoted(zone)} is not the name or number of a network interface")
+        from ipaddress import IPv6Address
+
         try:
-            return ipaddress.IPv6Address(host).compressed + percent + zone
+            return IPv6Address(host).compressed + percent + zone
         except ValueError:
             self._refuse(f"{_quoted(host)} in brackets is not an IPv6 address")
 
@@ -268,8 +276,10 @@ class _Reader:
         return host
 
     def _ipv4(self, text: str) -> str:
+        from ipaddress import IPv4Address
+
         try:
-            return str(ipaddress.IPv4Address(text))
+            return str(IPv4Address(text))
         except ValueError:
             self._refuse(f"{_quoted(text)} looks like an IPv4 address, and is none")
 

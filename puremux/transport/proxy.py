@@ -7,17 +7,18 @@ Spec: RFC 9110 §9.3.6 (CONNECT), §11.7 (Proxy-Authorization); RFC 7617 (basic)
 from __future__ import annotations
 
 import base64
-import ipaddress
 import re
 import socket
 import time
 from collections.abc import Mapping
-from typing import NamedTuple, NoReturn
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ..errors import AddressError, ProxyError
-from .address import Address, HostPort, IpAddress, parse_address
+from .address import Address, HostPort, parse_address
 from .wait import Clock, Step, Wait
+
+if TYPE_CHECKING:
+    from .address import IpAddress
 
 __all__ = ["Proxy", "proxy_for", "tunnel"]
 
@@ -92,6 +93,8 @@ def _parse_proxy(url: str, source: str) -> Proxy:
         raise AddressError(f"The proxy in {source} is {address}; expected http://[user:password@]host:port.")
     if not at:
         return Proxy(address)
+    from urllib.parse import unquote_to_bytes  # few programs need it
+
     user, _, password = credentials.partition(":")
     token = base64.b64encode(unquote_to_bytes(user) + b":" + unquote_to_bytes(password))
     return Proxy(address, "Basic " + token.decode("ascii"))
@@ -118,8 +121,10 @@ def _matches(item: str, place: HostPort) -> bool:
 
 
 def _is_in(ip: IpAddress, network: str) -> bool:
+    from ipaddress import ip_network
+
     try:
-        return ip in ipaddress.ip_network(network, strict=False)
+        return ip in ip_network(network, strict=False)
     except ValueError:
         return False  # the item names a domain
 
