@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable
 
 from .call import CallBase
 from .errors import TransportError
@@ -36,17 +36,22 @@ Maker = Callable[[Peer, Callable[[], None]], Subchannel]
 """Makes a subchannel to a peer, which calls the other argument when it has changed."""
 
 
-class Target(NamedTuple):
-    """One of the addresses that the user gave the channel."""
+class Target:
+    """One of the addresses that the user gave the channel.
 
-    peer: Peer
-    """All endpoints of the address as one, the first that accepts."""
+    Args:
+        peer: all endpoints of the address as one, the first that accepts.
+        resolve: finds its endpoints, until a time; None when a proxy does that.
+        dial: connects to one endpoint, until a time.
+    """
 
-    resolve: Callable[[float], Step[list[Endpoint]]] | None
-    """Finds its endpoints, until a time; None when a proxy does that."""
-
-    dial: Callable[[Endpoint, float], Step[socket.socket]]
-    """Connects to one endpoint, until a time."""
+    def __init__(
+        self,
+        peer: Peer,
+        resolve: Callable[[float], Step[list[Endpoint]]] | None,
+        dial: Callable[[Endpoint, float], Step[socket.socket]],
+    ) -> None:
+        self.peer, self.resolve, self.dial = peer, resolve, dial
 
     def peer_at(self, endpoint: Endpoint) -> Peer:
         """One endpoint as a peer of its own."""

@@ -11,7 +11,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable
 
 from ._version import __version__
 from .balancer import Balancer, PickFirst, RoundRobin
@@ -20,14 +20,6 @@ from .checks import check_functions, check_kinds, check_numbers, check_whole_num
 from .copies import NoCopies
 from .errors import Metadata
 from .methods import channel_book
-from .multicallable import (
-    Deserializer,
-    Serializer,
-    StreamStreamMultiCallable,
-    StreamUnaryMultiCallable,
-    UnaryStreamMultiCallable,
-    UnaryUnaryMultiCallable,
-)
 from .peer import Keepalive
 from .protocol.framing import COMPRESSORS
 from .protocol.metadata import encode_metadata, metadata_pairs
@@ -41,6 +33,15 @@ from .transport.tap import CarefulTap, Tap
 if TYPE_CHECKING:
     import ssl
 
+    from .multicallable import (
+        Deserializer,
+        Serializer,
+        StreamStreamMultiCallable,
+        StreamUnaryMultiCallable,
+        UnaryStreamMultiCallable,
+        UnaryUnaryMultiCallable,
+    )
+
 __all__ = ["Channel"]
 
 MAX_RECEIVE = 4 * 1024 * 1024  # bytes; grpcio's and grpc-go's default
@@ -48,24 +49,20 @@ POLICIES = ("pick_first", "round_robin")
 GRPCIO_COMPRESSION = {0: "identity", 1: "deflate", 2: "gzip"}  # the numbers of grpc.Compression
 
 
-class _Settings(NamedTuple):
-    """What the caller asked for."""
+class _Settings:
+    """What the caller asked for; raises TypeError or ValueError for what cannot be done."""
 
-    metadata: Metadata
-    compression: str | None
-    policy: str
-    user_agent: str
-
-    def checked(self) -> _Settings:
-        """These; raises TypeError or ValueError for what cannot be done."""
-        encode_metadata(self.metadata)
-        if not self.user_agent.isascii() or not self.user_agent.isprintable():
-            raise ValueError(f"user_agent {self.user_agent!r} is not printable ASCII")
-        if self.compression not in (None, "identity", *COMPRESSORS):
-            raise ValueError(f"compression {shown(self.compression)} is not one of {', '.join(COMPRESSORS)}")
-        if self.policy not in POLICIES:
-            raise ValueError(f"policy {shown(self.policy)} is not one of {', '.join(POLICIES)}")
-        return self
+    def __init__(self, metadata: Metadata, compression: str | None, policy: str, user_agent: str) -> None:
+        encode_metadata(metadata)
+        if not user_agent.isascii() or not user_agent.isprintable():
+            raise ValueError(f"user_agent {user_agent!r} is not printable ASCII")
+        if compression not in (None, "identity", *COMPRESSORS):
+            raise ValueError(f"compression {shown(compression)} is not one of {', '.join(COMPRESSORS)}")
+        if policy not in POLICIES:
+            raise ValueError(f"policy {shown(policy)} is not one of {', '.join(POLICIES)}")
+        self.metadata = metadata
+        self.compression = compression
+        self.policy = policy
 
 
 class Channel(NoCopies):
@@ -133,12 +130,12 @@ class Channel(NoCopies):
         check_kinds(str, user_agent=user_agent)
         check_functions(tap=tap)
         agent = f"{user_agent} puremux/{__version__}" if user_agent else f"puremux/{__version__}"
-        self._settings = _Settings(metadata_pairs(metadata), _compression(compression), policy, agent).checked()
+        self._settings = _Settings(metadata_pairs(metadata), _compression(compression), policy, agent)
         addresses = parse_addresses(target, default_port)
         self.max_send_message_length = max_send_message_length
         self.driver = driver or Driver()
         options = TargetOptions(tls, insecure, authority, agent, max_receive_message_length, proxy, self.driver.clock)
-        targets = [options.checked().target(each) for each in addresses]
+        targets = [options.target(each) for each in addresses]
         make = functools.partial(
             Subchannel,
             self.driver,
@@ -229,6 +226,8 @@ class Channel(NoCopies):
             response_deserializer: the reverse.
         Source: grpcio's ``grpc.Channel``; gRPC PROTOCOL-HTTP2.md, "Requests", Path.
         """
+        from .multicallable import UnaryUnaryMultiCallable
+
         return UnaryUnaryMultiCallable(self, method, request_serializer, response_deserializer)
 
     def unary_stream(
@@ -240,12 +239,10 @@ class Channel(NoCopies):
     ) -> UnaryStreamMultiCallable:
         """A method that takes one message and answers with many (grpc.Channel.unary_stream).
 
-        Args:
-            method: ``/package.Service/Method``.
-            request_serializer: makes bytes of a message; None for messages that are bytes.
-            response_deserializer: the reverse.
-        Source: grpcio's ``grpc.Channel``; gRPC PROTOCOL-HTTP2.md, "Requests", Path.
+        Args and source: as :meth:`unary_unary`.
         """
+        from .multicallable import UnaryStreamMultiCallable
+
         return UnaryStreamMultiCallable(self, method, request_serializer, response_deserializer)
 
     def stream_unary(
@@ -257,12 +254,10 @@ class Channel(NoCopies):
     ) -> StreamUnaryMultiCallable:
         """A method that takes many messages and answers with one (grpc.Channel.stream_unary).
 
-        Args:
-            method: ``/package.Service/Method``.
-            request_serializer: makes bytes of a message; None for messages that are bytes.
-            response_deserializer: the reverse.
-        Source: grpcio's ``grpc.Channel``; gRPC PROTOCOL-HTTP2.md, "Requests", Path.
+        Args and source: as :meth:`unary_unary`.
         """
+        from .multicallable import StreamUnaryMultiCallable
+
         return StreamUnaryMultiCallable(self, method, request_serializer, response_deserializer)
 
     def stream_stream(
@@ -274,12 +269,10 @@ class Channel(NoCopies):
     ) -> StreamStreamMultiCallable:
         """A method that takes many messages and answers with many (grpc.Channel.stream_stream).
 
-        Args:
-            method: ``/package.Service/Method``.
-            request_serializer: makes bytes of a message; None for messages that are bytes.
-            response_deserializer: the reverse.
-        Source: grpcio's ``grpc.Channel``; gRPC PROTOCOL-HTTP2.md, "Requests", Path.
+        Args and source: as :meth:`unary_unary`.
         """
+        from .multicallable import StreamStreamMultiCallable
+
         return StreamStreamMultiCallable(self, method, request_serializer, response_deserializer)
 
     # Connectivity

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import reprlib
-from numbers import Integral, Real
 from typing import Any
 
 __all__ = [
@@ -36,7 +35,7 @@ def check_numbers(unit: str, *, of: str = "", or_none: bool = False, **options: 
     for name, value in options.items():
         if value is not None or not or_none:
             takes = f"{of}{': ' if of else ''}{name} takes a number of {unit}"
-            if not isinstance(value, Real):
+            if not _is_real(value):
                 raise TypeError(f"{takes}{' or None' if or_none else ''}, not {shown(value)}")
             try:
                 is_above = float(value) > 0  # nor is NaN, to which no comparison would ever say yes
@@ -51,7 +50,7 @@ def check_whole_numbers(lowest: int, *, or_none: bool = False, **options: Any) -
     for name, value in options.items():
         if value is not None or not or_none:
             takes = f"{name} takes a whole number{'' if lowest else ' from 0 up'}{' or None' if or_none else ''}"
-            if not isinstance(value, Integral):
+            if not _is_whole(value):
                 raise TypeError(f"{takes}, not {shown(value)}")
             if value < lowest:
                 raise ValueError(f"{takes}{' above zero' if lowest else ''}, not {shown(value)}")
@@ -99,8 +98,7 @@ def checked_timeout(timeout: Any) -> float | None:
     """
     if timeout is None:
         return None
-    is_number = isinstance(timeout, Real)
-    if not is_number:
+    if not _is_real(timeout):
         raise TypeError(f"timeout takes a number of seconds or None, not {shown(timeout)}")
     try:
         seconds = float(timeout)
@@ -109,6 +107,22 @@ def checked_timeout(timeout: Any) -> float | None:
     if math.isnan(seconds):
         raise ValueError("timeout takes seconds, and NaN is none")
     return None if seconds == math.inf else seconds
+
+
+def _is_real(value: object) -> bool:
+    if isinstance(value, (int, float)):
+        return True
+    from numbers import Real  # numpy's numbers, fractions
+
+    return isinstance(value, Real)
+
+
+def _is_whole(value: object) -> bool:
+    if isinstance(value, int):
+        return True
+    from numbers import Integral
+
+    return isinstance(value, Integral)
 
 
 def shown(value: object) -> str:

@@ -42,13 +42,18 @@ class Keepalive(_Keepalive):
         return super().__new__(cls, time, timeout, permit_without_calls)
 
 
-class Health(NamedTuple):
+class Health:
     """How a connection is watched, in seconds; None for not at all."""
 
-    ping_interval: float | None = None
-    ping_timeout: float = 20.0
-    ping_without_calls: bool = False
-    idle_timeout: float | None = None
+    def __init__(
+        self,
+        ping_interval: float | None = None,
+        ping_timeout: float = 20.0,
+        ping_without_calls: bool = False,
+        idle_timeout: float | None = None,
+    ) -> None:
+        self.ping_interval, self.ping_timeout = ping_interval, ping_timeout
+        self.ping_without_calls, self.idle_timeout = ping_without_calls, idle_timeout
 
 
 class Peer(NamedTuple):

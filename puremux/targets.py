@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .balancer import Target
 from .checks import check_flags, check_kinds, check_whole_numbers
@@ -29,23 +29,24 @@ __all__ = ["TargetOptions"]
 logger = CarefulLogger("puremux")
 
 
-class TargetOptions(NamedTuple):
-    """How to connect, as the channel's caller said it."""
+class TargetOptions:
+    """How to connect, as the channel's caller said it; raises TypeError or ValueError for what is of the wrong kind."""
 
-    tls: ssl.SSLContext | None
-    insecure: bool | None
-    authority: str | None
-    user_agent: str
-    max_receive_message_length: int | None
-    proxy: str | None
-    clock: Clock
-
-    def checked(self) -> TargetOptions:
-        """These; raises TypeError or ValueError for one of the wrong kind."""
-        check_flags(insecure=self.insecure)
-        check_kinds(str, authority=self.authority, proxy=self.proxy)
-        check_whole_numbers(0, or_none=True, max_receive_message_length=self.max_receive_message_length)
-        return self
+    def __init__(
+        self,
+        tls: ssl.SSLContext | None,
+        insecure: bool | None,
+        authority: str | None,
+        user_agent: str,
+        max_receive_message_length: int | None,
+        proxy: str | None,
+        clock: Clock,
+    ) -> None:
+        check_flags(insecure=insecure)
+        check_kinds(str, authority=authority, proxy=proxy)
+        check_whole_numbers(0, or_none=True, max_receive_message_length=max_receive_message_length)
+        self.tls, self.insecure, self.authority, self.user_agent = tls, insecure, authority, user_agent
+        self.max_receive_message_length, self.proxy, self.clock = max_receive_message_length, proxy, clock
 
     def target(self, address: Address) -> Target:
         """What an address means with these options.

@@ -12,7 +12,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import ConnectError, ProxyError, TransportError
 from .address import Address
@@ -248,27 +248,22 @@ def _tune(sock: socket.socket) -> None:
                 pass  # an option that the headers know and the kernel does not; only a refinement
 
 
-class _Failure(NamedTuple):
-    words: str
-    advice: str
-
-
 IS_IT_RUNNING = "is the server running there?"
-UNREACHABLE = _Failure("is unreachable", "check the network of this machine.")
-FORBIDDEN = _Failure("is forbidden to this process", "check its permissions, or the firewall of this machine.")
+UNREACHABLE = ("is unreachable", "check the network of this machine.")
+FORBIDDEN = ("is forbidden to this process", "check its permissions, or the firewall of this machine.")
 
-FAILURES: Mapping[int, _Failure] = {
-    errno.ECONNREFUSED: _Failure("refused", IS_IT_RUNNING),
-    errno.ECONNRESET: _Failure("reset the connection", IS_IT_RUNNING),
-    errno.ENOENT: _Failure("does not exist", IS_IT_RUNNING),
-    errno.ETIMEDOUT: _Failure("did not answer in time", "check the address, and the firewalls on the way."),
+FAILURES: Mapping[int, tuple[str, str]] = {  # what happened, and what to do; the first is nearest to success
+    errno.ECONNREFUSED: ("refused", IS_IT_RUNNING),
+    errno.ECONNRESET: ("reset the connection", IS_IT_RUNNING),
+    errno.ENOENT: ("does not exist", IS_IT_RUNNING),
+    errno.ETIMEDOUT: ("did not answer in time", "check the address, and the firewalls on the way."),
     errno.ENETUNREACH: UNREACHABLE,
     errno.EHOSTUNREACH: UNREACHABLE,
     errno.EADDRNOTAVAIL: UNREACHABLE,
     errno.EAFNOSUPPORT: UNREACHABLE,
     errno.EACCES: FORBIDDEN,
     errno.EPERM: FORBIDDEN,
-    errno.EMFILE: _Failure("needs one more open file than allowed", "raise the limit (ulimit -n), or close some."),
+    errno.EMFILE: ("needs one more open file than allowed", "raise the limit (ulimit -n), or close some."),
 }
 
 
@@ -278,10 +273,10 @@ def _explain(address: str, failures: Mapping[Endpoint, int]) -> str:
     advice = "check the address."
     for code in FAILURES:
         if code in failures.values():
-            advice = FAILURES[code].advice
+            _, advice = FAILURES[code]
             break
     for endpoint, code in failures.items():
-        failure = FAILURES.get(code) or _Failure(f"failed ({os.strerror(code)})", "")
-        stories.append(f"it {failure.words}" if str(endpoint) == address else f"{endpoint} {failure.words}")
+        words, _ = FAILURES.get(code) or (f"failed ({os.strerror(code)})", "")
+        stories.append(f"it {words}" if str(endpoint) == address else f"{endpoint} {words}")
     more = f" and {len(stories) - 4} more" if len(stories) > 4 else ""
     return f"No connection to {address}: {', '.join(stories[:4])}{more}; {advice}"
