@@ -34,12 +34,13 @@ class HandOver(Generic[T]):
         """Items that went to the consumer."""
         self.dropped = 0
         """Items that made room for newer ones."""
-        self._items: deque[T] = deque()  # extend, append and popleft are atomic: the usual path takes no lock
+        self.items: deque[T] = deque()
+        """What is held; always this deque.  Its methods are atomic: the usual path takes no lock."""
         self._full = threading.RLock()  # reentrant: a signal's handler may hand something over in the middle of it
         self._making_room = False
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def put(self, items: Iterable[T]) -> int:
         """Add items, microseconds whatever the consumer does; return how many are held now.
@@ -47,7 +48,7 @@ class HandOver(Generic[T]):
         A list or a tuple, which the caller holds anyway, is added in one step; what is too much then leaves again.
         Anything else may have no end, and is added item by item.
         """
-        held = self._items
+        held = self.items
         if type(items) in LISTS:
             held.extend(items)
         else:
@@ -61,14 +62,14 @@ class HandOver(Generic[T]):
     def counts(self) -> tuple[int, int]:
         """Items held, and items dropped so far, at one moment."""
         with self._full:
-            return len(self._items), self.dropped
+            return len(self.items), self.dropped
 
     def take(self, most: int) -> list[T]:
         """Remove the oldest items, ``most`` of them at the most.  For one consumer at a time."""
         taken: list[T] = []
         try:
             while len(taken) < most:
-                taken.append(self._items.popleft())
+                taken.append(self.items.popleft())
         except IndexError:
             pass  # the producers' dropping may take the last one from under us
         self.taken += len(taken)
@@ -76,7 +77,7 @@ class HandOver(Generic[T]):
 
     def forget(self) -> None:
         """Drop everything uncounted, and count anew: in a forked child, whose parent sends what it held."""
-        self._items.clear()
+        self.items.clear()
         self.taken = self.dropped = 0
         self._full = threading.RLock()
         self._making_room = False
@@ -89,12 +90,12 @@ class HandOver(Generic[T]):
                     self._drop_oldest()
                 finally:
                     self._making_room = False
-        return len(self._items)
+        return len(self.items)
 
     def _drop_oldest(self) -> None:
-        while len(self._items) > self.size:
+        while len(self.items) > self.size:
             try:
-                self._items.popleft()
+                self.items.popleft()
             except IndexError:
                 return  # the consumer was quicker
             self.dropped += 1

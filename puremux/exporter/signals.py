@@ -47,6 +47,7 @@ class Signal:
         self._load = load
         self._fields: Fields | None = None
         self.queue: HandOver[Any] = HandOver(queue_size)
+        self.items = self.queue.items
         self.ledger = Ledger(replay_bytes)
         self.bundle = bundle
         self.threshold = 1
