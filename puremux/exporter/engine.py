@@ -14,12 +14,13 @@ from ..channel import Channel
 from ..checks import checked_timeout
 from ..logs import CarefulLogger
 from ..subchannel import Backoff, Connectivity, load_session
+from ..transport.driver import Driver
 from .batches import Batch
 from .complaints import Complaints
 from .config import ConfigService, Configurable
 from .ending import at_end_of_child, never_at_end
 from .own import OwnMetrics
-from .signals import MAX_BATCH_BYTES, Signal
+from .signals import MAX_BATCH_BYTES, Complain, Signal
 from .streams import Pace, Service
 from .watching import Watchers
 
@@ -48,11 +49,15 @@ class _Mark:
         )
 
 
-def _finish_loading(*, is_needed: bool) -> None:
-    """Wait until what a connection needs is loaded: on a slow machine that must not take the agent's time to answer."""
-    if is_needed:
-        with contextlib.suppress(Exception):  # the attempt to connect fails for it too, and says so
-            load_session()
+def _finish_loading(signals: Iterable[Signal], driver: Driver, complain: Complain, *, is_needed: bool) -> None:
+    """Wait until what delivering needs is loaded: on a slow machine that must not take the agent's time to answer."""
+    if not is_needed:
+        return
+    with contextlib.suppress(Exception):  # the attempt to connect fails for it too, and says so
+        load_session()
+    with driver.lock:
+        for signal in signals:
+            signal.can_encode(complain)
 
 
 class Engine:
@@ -83,16 +88,16 @@ class Engine:
         self.channel = channel
         self._driver = channel.driver
         self.complaints = Complaints(logger, self._driver.clock, self._without_lock)
+        self.complain = self.complaints.say
+        """Says what went wrong, once a minute a kind."""
         self.watchers = Watchers()
         self._changed = threading.Condition(self._driver.lock)
         self._bundle_delay = bundle_delay
         self._pace = pace
         self._report_every = own_metrics
         self._own = OwnMetrics()
-        self._started = False
+        self._started = self._stopped = self._summoned = False
         self._running = False  # in a forked child: not before it has something to send
-        self._stopped = False
-        self._summoned = False
         self._stopping_since: float | None = None
         self._marks: list[_Mark] = []  # somebody waits for each of them
         self._delivered = True
@@ -166,7 +171,7 @@ class Engine:
 
     def begin_to_stop(self) -> None:
         """The program ends: have all delivered, while others are being stopped; the time of stop() runs from here."""
-        _finish_loading(is_needed=self._started)
+        _finish_loading(self.signals, self._driver, self.complain, is_needed=self._started)
         with self._driver.lock:
             self._stopping_since = self._driver.clock()
             if self._started and not self._stopped and not self._is_settled():
@@ -179,7 +184,7 @@ class Engine:
         Args:
             timeout: seconds; None for 5 with an agent that answers, and 1 with one that does not.
         """
-        _finish_loading(is_needed=self._started)
+        _finish_loading(self.signals, self._driver, self.complain, is_needed=self._started)
         with self._driver.lock:
             if not self._stopped and self._started and (self._running or not self._is_settled()):
                 self._run()  # in a forked child what was handed over last may be all there ever was
@@ -208,10 +213,6 @@ class Engine:
             }
 
     # Under the driver's lock
-
-    def complain(self, kind: str, sentence: str) -> None:
-        """Say what went wrong, once a minute a kind."""
-        self.complaints.say(kind, sentence)
 
     def settled(self) -> None:
         """Something was confirmed or given up: wake who waits for it."""
@@ -326,8 +327,9 @@ class Engine:
         why = f"; {self.channel.last_error}" if self.channel.last_error else ""
         for name, count in lost.items():
             if count:
-                sentence = f"{count} {name} were not delivered before the exporter stopped{why}"
-                self.complain(f"{name} at the end", sentence)
+                self.complain(
+                    f"{name} at the end", f"{count} {name} were not delivered before the exporter stopped{why}"
+                )
 
     # On the driver, without its lock
 
@@ -337,7 +339,8 @@ class Engine:
 
     def _work(self) -> None:
         """Encode a bundle of each, and come back for more: in between, the connection has its turn."""
-        self._run_again()
+        if not self._can_work():
+            return  # and be summoned by no export, but by the next tick
         self._summoned = False
         for signal in self.signals:
             if len(signal.queue) >= signal.threshold:
@@ -347,7 +350,8 @@ class Engine:
 
     def _work_all(self) -> None:
         """Encode everything that is there now; have it proven, if somebody waits for that."""
-        self._run_again()
+        if not self._can_work():
+            return
         self._summoned = False
         with self._driver.lock:
             marks = [mark for mark in self._marks if mark.numbers is None]
@@ -371,19 +375,21 @@ class Engine:
             self.settled()
         self.watchers.looked()
 
-    def _run_again(self) -> None:
+    def _can_work(self) -> bool:
+        """Run, if that was not so yet.  False while what encodes the items cannot be loaded: they wait for it."""
         with self._driver.lock:
             if self._started and not self._stopped:
                 self._run()
+            return all(signal.can_encode(self.complain) for signal in self.signals)
 
     def _encode(self, signal: Signal) -> None:
         with self._driver.lock:
-            items, fields = signal.take()
+            items = signal.take()
         left = len(items)
         parts: list[bytes] = []
         size = 0
         try:
-            for part in fields(items, signal.refusal(self.complain)):
+            for part in signal.fields(items, self.complain):
                 if parts and size + len(part) > MAX_BATCH_BYTES:
                     left -= self._submit(signal, parts)
                     parts, size = [], 0

@@ -23,6 +23,9 @@ UNENCODABLE = "cannot be encoded"
 Fields = Callable[[Iterable[Any], Callable[[BaseException], object]], Iterator[bytes]]
 """Makes items entries of the request's repeated field; an empty one of what cannot be encoded, having told why."""
 
+Complain = Callable[[str, str], None]
+"""Takes the kind of what went wrong, and a sentence."""
+
 
 class Signal:
     """One kind of items: the queue, the batches made of it, and the service that carries them.
@@ -65,13 +68,13 @@ class Signal:
         """True when all that was handed over is with the agent, or counted as dropped."""
         return not len(self.queue) and not self.in_hands and self.ledger.is_settled
 
-    def refusal(self, complain: Callable[[str, str], None]) -> Callable[[BaseException], None]:
-        """What complains of an item that cannot be encoded."""
+    def fields(self, items: list[Any], complain: Complain) -> Iterator[bytes]:
+        """Each item's entry; nothing, and a complaint, for one that cannot be encoded."""
 
         def refuse(error: BaseException) -> None:
             complain("an item", f"One of the {self.name} cannot be encoded: {reason_of(error)}")
 
-        return refuse
+        return self._fields(items, refuse) if self._fields else iter(())
 
     # Under the driver's lock
 
@@ -79,13 +82,21 @@ class Signal:
         """Whether an agent on whose connection its streams run has sent anything since a time of the driver's."""
         return any(session.heard_at >= when for session in self.service.sessions)
 
-    def take(self) -> tuple[list[Any], Fields]:
-        """Take a bundle from the queue, and what encodes it; each item is to be counted by :meth:`submit`."""
-        if self._fields is None:
-            self._fields = self._load()  # before anything is taken: if it raises, all waits for the next time
-        items = self.queue.take(self.bundle)
+    def can_encode(self, complain: Complain) -> bool:
+        """Have loaded what encodes the items, when there are some; False, and a complaint, if that fails."""
+        try:
+            if self._fields is None and self.items:
+                self._fields = self._load()
+        except Exception as error:  # noqa: BLE001  what import raises, as where there are no file descriptors
+            complain("an encoder", f"The {self.name} wait: what encodes them cannot be loaded: {reason_of(error)}")
+            return False
+        return True
+
+    def take(self) -> list[Any]:
+        """Take a bundle from the queue, if it can be encoded; each item is to be counted by :meth:`submit`."""
+        items = self.queue.take(self.bundle if self._fields else 0)
         self.in_hands += len(items)
-        return items, self._fields
+        return items
 
     def submit(self, payload: bytes, count: int) -> None:
         """Hand a batch of encoded items to the service."""
