@@ -93,7 +93,7 @@ def bench_costs(names: int) -> None:
     payload = b"".join(map(encoder.field, batch))
     book, running = SpanBook(), RunningSpans()
     book_of_calls = MethodBook("bench")
-    encoding = cost(lambda: list(encoder.fields(batch, print)))
+    encoding = cost(lambda: list(encoder.fields(batch)))
     telling = cost(lambda: book.add(list(spans_in(payload))))
     watching = cost(lambda: [running.add(each) for each in started])
     counting = cost(lambda: [count_call(book_of_calls) for _ in batch])

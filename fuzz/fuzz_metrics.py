@@ -5,7 +5,6 @@ They also agree on what could not be sent as it was, and neither raises anything
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from hypothesis import given
@@ -80,9 +79,10 @@ def metrics(draw: st.DrawFn) -> Any:
 @given(metrics(), st.sampled_from(["", "", "prefix", "\ud800"]))
 def metrics_agree(metric: Any, prefix: str) -> None:
     agree(
-        lambda defects: partial(MetricEncoder(prefix, defects).encode, metric),
+        lambda defects: MetricEncoder(prefix, defects).encode,
+        [metric, metric],
         metrics_pb2.Metric,
-        lambda defects: metric_message(metric, prefix, defects),
+        lambda each, defects: metric_message(each, prefix, defects),
     )
 
 

@@ -6,9 +6,9 @@ They also agree on what could not be sent as it was, and neither raises anything
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, Callable
 
@@ -267,25 +267,34 @@ def outcome(encode: Callable[[], bytes], defects: Defects) -> tuple[bytes | None
         return None, None
 
 
-def agree(encode: Callable[[Defects], Callable[[], bytes]], message: Any, oracle: Callable[[Defects], Any]) -> None:
-    """The encoder does what the oracle does, at first and from its caches."""
-    defects = Defects()
-    expected, counted = outcome(lambda: oracle(defects).SerializeToString(deterministic=True), defects)
+def agree(
+    make: Callable[[Defects], Callable[[Any], bytes]],
+    items: Iterable[Any],
+    message: Any,
+    oracle: Callable[[Any, Defects], Any],
+) -> None:
+    """One encoder does with each item what the oracle does, whatever its caches have of those before."""
     again = Defects()
-    encoder = encode(again)
-    for _ in range(2):
+    encode = make(again)
+    for item in items:
+        defects = Defects()
+        expected, counted = outcome(lambda: oracle(item, defects).SerializeToString(deterministic=True), defects)  # noqa: B023
         again.counts.clear()
-        written, counts = outcome(encoder, again)
+        written, counts = outcome(lambda: encode(item), again)  # noqa: B023
         assert counts == counted
         assert written == expected or is_written_alike(written or b"", expected or b"", message)
 
 
-@given(st.one_of(spans, ordinary_spans), limits)
-def spans_agree(span: Any, limit: SpanLimits) -> None:
+any_spans = st.one_of(spans, ordinary_spans)
+
+
+@given(any_spans, any_spans, limits)
+def spans_agree(one: Any, other: Any, limit: SpanLimits) -> None:
     agree(
-        lambda defects: partial(SpanEncoder(limit, defects).field, span),
+        lambda defects: SpanEncoder(limit, defects).field,
+        [one, one, other, one],
         ExportTraceServiceRequest,
-        lambda defects: ExportTraceServiceRequest(spans=[span_message(span, limit, defects)]),
+        lambda span, defects: ExportTraceServiceRequest(spans=[span_message(span, limit, defects)]),
     )
 
 

@@ -1,6 +1,6 @@
 """Attributes to wire bytes without message objects: those of spans, of annotations and of links.
 
-Floor 4, exporter: imports fields, limits and reading; no protobuf.
+Floor 4, exporter: imports fields, limits, reading and sentences; no protobuf.
 Spec: opencensus-proto, trace/v1/trace.proto, messages Span.Attributes and AttributeValue; protobuf, "Encoding", Maps.
 
 A program's spans have few sets of keys, and few values for most keys: each set is sorted once, and each entry of a key
@@ -95,8 +95,9 @@ class AttributeEncoder:
             raise TypeError("not a plain dictionary")
         if len(values) == 1:  # as annotations have: no order to look up
             for key, value in values.items():
-                if type(value) is str and key in self._keys:
-                    return self._keys[key].known.get(value) or self._keys[key].learned(value)
+                entries = self._keys.get(key)
+                if entries is not None and type(value) is str:
+                    return entries.known.get(value) or entries.learned(value)
         keys = tuple(KEYS(values))
         written: list[bytes] = []
         for key, known, entries in self._sets.known.get(keys) or self._sets[keys]:
@@ -112,7 +113,7 @@ class AttributeEncoder:
                     written.append(entries.heads[len(number)] + number)
                 else:
                     written.append(entries.seldom[kind](value))
-            except KeyError:
+            except KeyError:  # a new text or small number, or of a type that seldom does not have
                 written.append(entries.learned(value))
         return b"".join(written)
 

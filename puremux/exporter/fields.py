@@ -39,7 +39,7 @@ SMALL = 2048
 """Varints of the numbers below it are at hand."""
 
 USUAL = 1 << 30
-"""CPython compares numbers below it more quickly."""
+"""Nearly all whole numbers are below it; CPython compares these more quickly."""
 
 MASK64 = 2**64 - 1
 
@@ -125,7 +125,8 @@ class Cache(Generic[Key, Value]):
 
     def __init__(self, make: Callable[[Key], Value], size: int, keep: Callable[[Key], bool] | None = None) -> None:
         self.known: dict[Key, Value] = {}
-        """What is held; always this dictionary.  Where every look-up counts, look here first, and then below."""
+        """What is held; always this dictionary.  Where every look-up counts, look here first, and ask the cache only
+        for what is missing."""
         self._make, self._size, self._keep = make, size, keep
 
     def __getitem__(self, key: Key) -> Value:

@@ -1,6 +1,6 @@
 """Who sends: the Node and the Resource that open every stream.
 
-Floor 4, exporter: imports fields, reading and resources; no protobuf, which takes longer to import than all of this.
+Floor 4, exporter: imports fields, resources and sentences; no protobuf, which takes longer to import than all of this.
 Spec: opencensus-proto, agent/common/v1/common.proto.
 """
 

@@ -1,6 +1,6 @@
 """OpenCensus metrics to wire bytes without message objects.
 
-Floor 4, exporter: imports fields, reading and timestamps; no protobuf.
+Floor 4, exporter: imports fields, reading, sentences and timestamps; no protobuf.
 Spec: opencensus-proto, metrics/v1/metrics.proto; fields go by their numbers, the entries of a map by their keys.
 
 The bytes are those that metrics_pb.py gets from the generated classes.  A metric may have thousands of time series, so
@@ -241,12 +241,13 @@ class MetricEncoder:
 
     def _buckets(self, buckets: Any) -> bytes:
         """The buckets of opencensus are read past their properties, whose calls would cost more than all the rest."""
+        kept = buckets if type(buckets) is list else list(buckets)  # to go through it again
         for counted in self._counted.known, self._counted:
             try:
-                return b"".join([counted[bucket._count, bucket._exemplar] for bucket in buckets])
+                return b"".join([counted[bucket._count, bucket._exemplar] for bucket in kept])
             except Exception:  # noqa: BLE001  whatever is new or unusual about them, the next way can deal with it
                 continue
-        return b"".join([self._bucket(bucket) for bucket in buckets])
+        return b"".join([self._bucket(bucket) for bucket in kept])
 
     def _bucket(self, bucket: Any) -> bytes:
         count, exemplar = bucket.count, bucket.exemplar

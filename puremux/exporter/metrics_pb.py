@@ -1,6 +1,6 @@
 """OpenCensus metrics to ``Metric`` messages, through the generated classes: what metrics.py must equal byte for byte.
 
-Floor 4, exporter: imports reading and ``puremux.proto``.
+Floor 4, exporter: imports reading, sentences and ``puremux.proto``.
 Spec: opencensus-proto, metrics/v1/metrics.proto.
 
 This is the plain account of what is sent; metrics.py is the quick one.  That they agree is tested, not trusted.

@@ -3,8 +3,8 @@
 Floor 4, exporter: imports fields, limits, span_tags and timestamps; no protobuf.
 Spec: opencensus-proto, trace/v1/trace.proto.
 
-Ordinary is a span of opencensus's tracer with parts of the types that its documentation names, and without links, a
-stack trace, a tracestate, or anything dropped.  Nothing is decided here about any other: it is handed back before
+Ordinary is a span of opencensus's tracer whose parts equal those that its documentation names, without links, a stack
+trace, a tracestate, or anything dropped.  Nothing is decided here about any other: it is handed back before
 anything was noted about it, and spans.py writes it field by field.
 """
 
@@ -41,8 +41,6 @@ from .timestamps import BELOW_MILLISECOND, HIGH_NANOS, LOW_NANOS, MICROSECONDS, 
 
 __all__ = ["QuickSpans"]
 
-CACHED_TEXTS = 4096
-
 START_ENDS = [high + END_TIME for high in HIGH_NANOS]
 ANNOTATION_TIME_ENDS = [high + ANNOTATION for high in HIGH_NANOS]
 MESSAGE_TIME_ENDS = [high + MESSAGE_EVENT for high in HIGH_NANOS]
@@ -50,12 +48,12 @@ MESSAGE_TIME_ENDS = [high + MESSAGE_EVENT for high in HIGH_NANOS]
 
 
 class QuickSpans:
-    """Writes ordinary spans; a span's encoder has one, and shares its caches with it.
+    """Writes ordinary spans; a span's encoder has one, and shares some of its caches with it.
 
     Args:
         limits: how much of each span is sent.
-        text: a text as a TruncatableString with its length before it.
-        is_short: says whether a text is to be kept.
+        text: writes a text as a TruncatableString with its length before it.
+        texts: makes a cache for what is written of texts.
         attributes: writes a dictionary of attributes, or raises anything.
         endings: the fields from status to kind, of those that the span's encoder has met.
         milliseconds: as :attr:`Timestamps.milliseconds`.
@@ -66,16 +64,15 @@ class QuickSpans:
         limits: SpanLimits,
         *,
         text: Callable[[str], bytes],
-        is_short: Callable[[object], bool],
+        texts: Callable[[Callable[[Any], bytes]], Cache[Any, bytes]],
         attributes: Callable[[Any], bytes],
         endings: Cache[Any, bytes],
         milliseconds: Cache[str, tuple[bytes, int, int]],
     ) -> None:
         self._most_annotations, self._most_messages = limits.max_annotations, limits.max_message_events
         self._text, self._attributes = text, attributes
-        self._endings, self._milliseconds = endings.known, milliseconds
-        self._names = Cache(self._name, CACHED_TEXTS, is_short)
-        self._descriptions = Cache(self._description, CACHED_TEXTS, is_short)
+        self._known_endings, self._milliseconds = endings.known, milliseconds
+        self._names, self._descriptions = texts(self._name), texts(self._description)
         self._trace_id: object = object()  # the newest; the spans of a trace come one after the other
         self._trace = b""
 
@@ -108,21 +105,21 @@ class QuickSpans:
             return None
         if attributes.dropped or annotations.dropped or message_events.dropped:
             return None
-        ending = self._endings[status.code, status.message, same_process, child_span_count, span_kind]
+        ending = self._known_endings[status.code, status.message, same_process, child_span_count, span_kind]
 
         trace_id = context.trace_id
         if trace_id is not self._trace_id:
             self._begin_trace(trace_id)
         span = unhexlify(span_id)
         parent = b"" if parent_span_id is None else PARENT_SPAN_ID + unhexlify(parent_span_id)
-        if len(span) != 8 or (parent and len(parent) != 10):
+        if len(span) != 8 or (parent and len(parent) != len(PARENT_SPAN_ID) + 8):
             return None
         beginning = self._names.known.get(name) or self._names[name]
 
-        milliseconds = self._milliseconds.known
+        known = self._milliseconds.known
         try:
-            start_head, start_units, _ = milliseconds[start[TO_MILLISECOND]]
-            end_head, end_units, _ = milliseconds[end[TO_MILLISECOND]]
+            start_head, start_units, _ = known[start[TO_MILLISECOND]]
+            end_head, end_units, _ = known[end[TO_MILLISECOND]]
         except KeyError:
             start_head, start_units, _ = self._milliseconds[start[TO_MILLISECOND]]
             end_head, end_units, _ = self._milliseconds[end[TO_MILLISECOND]]
@@ -168,7 +165,7 @@ class QuickSpans:
         )
 
     def _add_annotations(self, annotations: Sequence[Any], events: list[bytes]) -> None:
-        """Add the pieces of their time events."""
+        """Add the pieces of their time events; IndexError for a large one, which is not ordinary."""
         if len(annotations) > self._most_annotations:
             raise ValueError("too many")
         for annotation in annotations:
@@ -244,7 +241,9 @@ class QuickSpans:
         trace = unhexlify(trace_id)
         if type(trace_id) is not str or len(trace) != 16:
             raise ValueError("not an ordinary trace id")
-        self._trace_id, self._trace = trace_id, TRACE_ID + trace + SPAN_ID
+        self._trace_id = object()  # until both are of one trace, whatever comes in between
+        self._trace = TRACE_ID + trace + SPAN_ID
+        self._trace_id = trace_id
 
     def _name(self, name: Any) -> bytes:
         """The field, and the tag that follows it."""

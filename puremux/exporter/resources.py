@@ -1,6 +1,6 @@
 """What a program runs on: the Resource that opens every stream, beside the Node.
 
-Floor 4, exporter: imports logs, fields and reading; no protobuf.
+Floor 4, exporter: imports logs, fields and sentences; no protobuf.
 Spec: opencensus-proto, resource/v1/resource.proto; opencensus-specs, resource/Resource.md for the environment variables
 and for merging.
 """

@@ -1,6 +1,6 @@
 """Spans, or metrics, on their way from the application's hands to the agent's, and what became of them.
 
-Floor 4, exporter: imports batches, queue, reading and streams.
+Floor 4, exporter: imports batches, queue, sentences and streams.
 """
 
 from __future__ import annotations

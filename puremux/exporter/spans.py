@@ -1,13 +1,14 @@
 """SpanData to wire bytes without message objects: the exporter's hot path.
 
-Floor 4, exporter: imports attributes, fields, limits, quick, reading, span_tags and timestamps; no protobuf.
+Floor 4, exporter: imports attributes, fields, limits, quick, reading, sentences, span_tags and timestamps; no
+protobuf.
 Spec: opencensus-proto, trace/v1/trace.proto; fields go by their numbers, the entries of a map by their keys.
 
 The bytes are those that spans_pb.py gets from the generated classes, in about a fifth of the time that their C core
 takes.  (Of two keys of a map one of which begins the other, that core writes the longer one first; its Python
 implementation, and we, the shorter.)
 
-An ordinary span takes the short way, in quick.py: exact types, caches, tables.  Every other takes the one below,
+An ordinary span takes the short way, in quick.py: caches, tables, few calls.  Every other takes the one below,
 through reading.py, which decides what it means.
 """
 
@@ -88,11 +89,15 @@ __all__ = ["SpanEncoder"]
 CACHED_TEXTS = 4096
 
 
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 class SpanEncoder:
     """Writes spans; an exporter has one, and uses it on one thread at a time.
 
     Args:
-        limits: how much of each span is sent; may be set anew at any time.
+        limits: how much of each span is sent; may be set anew between two batches.
         defects: is told whatever could not be sent as it was.
     """
 
@@ -111,14 +116,14 @@ class SpanEncoder:
     @limits.setter
     def limits(self, limits: SpanLimits) -> None:
         self._limits = limits
-        self._texts: Cache[Any, bytes] = Cache(self._text, CACHED_TEXTS, _is_short)
+        self._texts = _cache_of_texts(self._text)
         attributes = AttributeEncoder(limits, self.defects, self._text)
         self._attributes = attributes.body
         self._endings = Cache(self._ending, CACHED_TEXTS, _is_usual_ending)
         self._quick = QuickSpans(
             limits,
             text=self._text,
-            is_short=_is_short,
+            texts=_cache_of_texts,
             attributes=attributes.usual,
             endings=self._endings,
             milliseconds=self._times.milliseconds,
@@ -132,14 +137,15 @@ class SpanEncoder:
         Raises:
             ValueError: the span cannot be sent at all; a sentence says why.
         """
-        (entry,) = self.fields([span], _raise)
-        return entry
+        return next(self.fields([span]))
 
-    def fields(self, spans: Iterable[Any], refuse: Callable[[BaseException], object]) -> Iterator[bytes]:
-        """The same of many; put one after the other they make a batch.
+    def fields(self, spans: Iterable[Any], refuse: Callable[[BaseException], object] = _raise) -> Iterator[bytes]:
+        """Spans as such entries, one by one; put one after the other they make a batch.
 
         Args:
-            refuse: is called with why, for each span that cannot be sent at all; its entry is empty.
+            spans: each as :meth:`field` takes it.
+            refuse: is called with why, for each that cannot be sent at all, and its entry is empty; it may raise, as
+                that which is called unless another is given.
         """
         quick, any_field = self._quick.body, refusing(self._any_field, refuse)
         for span in spans:
@@ -411,8 +417,8 @@ class SpanEncoder:
         return min(dropped, INT32[1]) if dropped else 0
 
 
-def _raise(error: BaseException) -> None:
-    raise error
+def _cache_of_texts(write: Callable[[Any], bytes]) -> Cache[Any, bytes]:
+    return Cache(write, CACHED_TEXTS, _is_short)
 
 
 def _is_short(text: object) -> bool:

@@ -1,6 +1,6 @@
 """SpanData to ``Span`` messages, through the generated classes: what spans.py must equal byte for byte.
 
-Floor 4, exporter: imports limits, reading and ``puremux.proto``.
+Floor 4, exporter: imports limits, reading, sentences and ``puremux.proto``.
 Spec: opencensus-proto, trace/v1/trace.proto.
 
 This is the plain account of what is sent; spans.py is the quick one.  That they agree is tested, not trusted.

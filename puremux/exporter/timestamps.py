@@ -96,7 +96,9 @@ class RepeatedTimestamps:
             return self._written
         written = self._timestamps.field(field_tag, value, name)
         if written and type(value) in (str, datetime):  # these cannot change
-            self._last, self._written = value, written
+            self._last = None  # until both are of one time, whatever comes in between
+            self._written = written
+            self._last = value
         return written
 
 

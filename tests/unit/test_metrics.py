@@ -137,6 +137,17 @@ def test_caches_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(0 < len(cache.known) <= cache._size for cache in caches)
 
 
+def test_buckets_that_can_be_read_only_once() -> None:
+    encoder = MetricEncoder()
+    metric = viewed(LATENCY, aggregation.DistributionAggregation([1.0, 2.0]))
+    value: Any = metric.time_series[0].points[0].value
+    for counts in ([5, 6, 7], [5, 6, 7], [8, -1, 9]):
+        value._buckets = map(Bucket, counts)
+        expected = by_classes(metric)
+        value._buckets = map(Bucket, counts)
+        assert encoder.encode(metric) == expected
+
+
 def test_times_are_written_anew_when_they_change() -> None:
     encoder = MetricEncoder()
     metric = viewed(LATENCY, AGGREGATIONS[0])

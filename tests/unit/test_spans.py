@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import random
 import subprocess
@@ -21,11 +22,13 @@ from opencensus.trace.span_data import SpanData
 from opencensus.trace.tracer import Tracer
 
 from fuzz import fuzz_spans
-from puremux.exporter import attributes, quick, spans
+from puremux.exporter import attributes, spans
+from puremux.exporter.fields import Cache
 from puremux.exporter.limits import DEFAULT_LIMITS, SpanLimits
 from puremux.exporter.reading import Defects
 from puremux.exporter.spans import SpanEncoder
 from puremux.exporter.spans_pb import span_message
+from puremux.exporter.timestamps import CACHED_MILLISECONDS
 from puremux.proto import trace_pb2, trace_service_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,6 +162,32 @@ def test_equal_endings_of_different_types_are_written_alike() -> None:
         assert encoder.field(changed) == by_classes(changed)
 
 
+class Text(str):
+    """A text that shows itself as another."""
+
+    def __str__(self) -> str:
+        return "shown"
+
+
+class Kind(enum.IntEnum):
+    SENT = 1
+
+
+def test_what_equals_something_known_is_written_as_it() -> None:
+    encoder = SpanEncoder()
+    for name, number in (("a name", 1), (Text("a name"), True), ("a name", Kind.SENT), (Text("a name"), 1)):
+        moment = datetime(2026, 1, 1, 0, 0, 0, 500_000)
+        event = time_event.MessageEvent(moment, number, number, number, number)
+        span = traced(1)[1]._replace(
+            name=name,
+            links=BoundedList(1),
+            annotations=BoundedList.from_seq(1, [time_event.Annotation(moment, name)]),
+            message_events=BoundedList.from_seq(1, [event]),
+        )
+        for _ in range(2):
+            assert encoder.field(span) == by_classes(span)
+
+
 def test_new_limits_hold_from_the_next_span_on() -> None:
     encoder = SpanEncoder()
     span = traced(1)[1]
@@ -175,7 +204,6 @@ def test_new_limits_hold_from_the_next_span_on() -> None:
 
 def test_caches_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spans, "CACHED_TEXTS", 10)
-    monkeypatch.setattr(quick, "CACHED_TEXTS", 10)
     encoder = SpanEncoder()
     span = traced(1)[1]
     for number in range(100):
@@ -194,9 +222,11 @@ def test_caches_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         for each in changed, ordinary:
             assert encoder.field(each) == by_classes(each)
-    caches = [encoder._texts, encoder._endings, encoder._quick._names, encoder._quick._descriptions]
+    held = [*vars(encoder).values(), *vars(encoder._quick).values()]
+    caches = [cache for cache in held if isinstance(cache, Cache)]
+    assert sorted(cache._size for cache in caches) == [10, 10, 10, 10, CACHED_MILLISECONDS]
     for cache in caches:
-        assert 0 < len(cache.known) <= 10
+        assert 0 < len(cache.known) <= cache._size
         assert "x" * 1000 not in repr(cache.known)
 
 
