@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.growth import Growth, Line
-from bench.systems import BARE, BATCH, GO, OCAGENT, OTLP, PUREMUX, TRACED, System
+from bench.systems import BARE, GO, OCAGENT, OTLP, PUREMUX, TRACED, System
 
 NAMES = {"puremux": "puremux, h2, hpack, protobuf", "ocagent": OCAGENT, "otlp": OTLP}
 PEERS = ("ocagent", "otlp")
@@ -150,8 +150,8 @@ ABOUT_HANDING = (
     "  *Measuring* is what a function that does nothing takes, and part of the other figures."
 )
 ABOUT_ATTRIBUTES = (
-    "Attributes of one kind, texts of ten values for each key, so that only their number differs; batches of"
-    f" {BATCH}, in turns within one process."
+    "Attributes of one kind, texts of ten values for each key, so that only their number differs; in turns within one"
+    " process."
 )
 ABOUT_OFFERS = (
     "Each an object of its own, for five seconds: more than can be encoded beside the making.  The queue is full most"

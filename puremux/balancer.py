@@ -1,6 +1,6 @@
 """Which connection a call goes to: one for all, or several in turn.
 
-Floor 3, I/O: imports subchannel, session, transport and errors.
+Floor 3, I/O: imports call, peer, subchannel, transport and errors.
 Spec: gRPC doc/load-balancing.md (pick_first, round_robin); doc/connectivity-semantics-and-api.md; RFC 8305 §5 (the
 start of attempts); doc/naming.md (names that have several addresses).
 

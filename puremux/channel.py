@@ -1,6 +1,6 @@
 """A channel: an address, or several, to which calls can be made at any time.
 
-Floor 3, I/O: imports balancer, targets, subchannel, call, methods, multicallable, transport and errors.
+Floor 3, I/O: imports balancer, targets, subchannel, peer, call, methods, multicallable, transport, protocol and words.
 Spec: gRPC doc/connectivity-semantics-and-api.md, doc/wait-for-ready.md; the shape is grpcio's ``grpc.Channel``.
 """
 
@@ -52,10 +52,8 @@ GRPCIO_COMPRESSION = {0: "identity", 1: "deflate", 2: "gzip"}  # the numbers of 
 class _Settings:
     """What the caller asked for; raises TypeError or ValueError for what cannot be done."""
 
-    def __init__(self, metadata: Metadata, compression: str | None, policy: str, user_agent: str) -> None:
+    def __init__(self, metadata: Metadata, compression: str | None, policy: str) -> None:
         encode_metadata(metadata)
-        if not user_agent.isascii() or not user_agent.isprintable():
-            raise ValueError(f"user_agent {user_agent!r} is not printable ASCII")
         if compression not in (None, "identity", *COMPRESSORS):
             raise ValueError(f"compression {shown(compression)} is not one of {', '.join(COMPRESSORS)}")
         if policy not in POLICIES:
@@ -130,7 +128,7 @@ class Channel(NoCopies):
         check_kinds(str, user_agent=user_agent)
         check_functions(tap=tap)
         agent = f"{user_agent} puremux/{__version__}" if user_agent else f"puremux/{__version__}"
-        self._settings = _Settings(metadata_pairs(metadata), _compression(compression), policy, agent)
+        self._settings = _Settings(metadata_pairs(metadata), _compression(compression), policy)
         addresses = parse_addresses(target, default_port)
         self.max_send_message_length = max_send_message_length
         self.driver = driver or Driver()

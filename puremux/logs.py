@@ -6,7 +6,7 @@ Floor 1, words: imports the standard library only.
 from __future__ import annotations
 
 import contextlib
-import logging  # now: it watches forks, and must not begin to in the middle of one, on the exporter's thread
+import logging  # not later: importing it registers hooks of forks, which must not happen in the middle of a fork
 
 __all__ = ["CarefulLogger"]
 

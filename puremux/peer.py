@@ -43,7 +43,14 @@ class Keepalive(_Keepalive):
 
 
 class Health:
-    """How a connection is watched, in seconds; None for not at all."""
+    """How a connection is watched.
+
+    Args:
+        ping_interval: seconds of silence, after which a PING asks whether the peer is there; None for never.
+        ping_timeout: seconds that its answer may take.
+        ping_without_calls: whether to ask while there is no call, too.
+        idle_timeout: seconds without a call, after which the connection is closed; None for never.
+    """
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """A place to connect to: one connection at a time, made when needed, with back-off between attempts.
 
-Floor 3, I/O: imports peer, session, transport, protocol and errors.
+Floor 3, I/O: imports call, checks, peer, session, transport, protocol and errors; and h2's list of error codes.
 Spec: gRPC doc/connection-backoff.md, doc/connectivity-semantics-and-api.md, doc/keepalive.md.
 """
 
@@ -81,7 +81,7 @@ class Backoff(_Backoff):
 
     def delay(self, failures: int) -> float:
         """Seconds from the beginning of the attempt that was the ``failures``-th failure in a row to the next."""
-        import random  # not before a failure: it takes longer than all of Backoff
+        import random  # here, since it takes long to import, and is needed after a failure only
 
         delay = min(self.initial * self.multiplier ** min(failures - 1, 64), self.maximum)
         return delay * random.uniform(1 - self.jitter, 1 + self.jitter)

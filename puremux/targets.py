@@ -30,7 +30,16 @@ logger = CarefulLogger("puremux")
 
 
 class TargetOptions:
-    """How to connect, as the channel's caller said it; raises TypeError or ValueError for what is of the wrong kind."""
+    """How to connect, as the channel's caller said it.
+
+    Args:
+        tls, insecure, authority, proxy: as :class:`puremux.Channel` takes them.
+        user_agent: as it is sent.
+        max_receive_message_length: bytes; None for no limit.
+        clock: tells the time in seconds.
+    Raises:
+        TypeError, ValueError: one is not of its kind.
+    """
 
     def __init__(
         self,
@@ -44,6 +53,8 @@ class TargetOptions:
     ) -> None:
         check_flags(insecure=insecure)
         check_kinds(str, authority=authority, proxy=proxy)
+        if not user_agent.isascii() or not user_agent.isprintable():
+            raise ValueError(f"user_agent {user_agent!r} is not printable ASCII")
         check_whole_numbers(0, or_none=True, max_receive_message_length=max_receive_message_length)
         self.tls, self.insecure, self.authority, self.user_agent = tls, insecure, authority, user_agent
         self.max_receive_message_length, self.proxy, self.clock = max_receive_message_length, proxy, clock

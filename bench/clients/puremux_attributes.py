@@ -44,6 +44,8 @@ def main() -> None:
                 exporter.export(made[begin : begin + BATCH])
             assert exporter.flush(120)
             took[number].append((cpu_seconds() - before) / SPANS * 1e6)
+    stats = exporter.stats()
+    assert stats["confirmed"] == stats["accepted"], stats
     tell({str(number): statistics.median(of_turns[1:]) for number, of_turns in took.items()})
     exporter.stop()
 

@@ -177,10 +177,11 @@ class Exporter(NoCopies):
             if type(span_datas) is list:  # as tracers have it: what put() would do with it, but for the call
                 items = signal.items
                 items.extend(span_datas)
-                if len(items) < signal.threshold:
+                if len(items) < signal.threshold:  # which is never above the queue's size: nothing has to make room
                     return
-                span_datas = ()
-            held = signal.queue.put(span_datas)
+                held = signal.queue.put(())
+            else:
+                held = signal.queue.put(span_datas)
         except Exception as error:  # noqa: BLE001  not a sequence of spans; the application must not suffer for it
             self._engine.complain("export", _refusal("export", span_datas, error))
             held = len(signal.queue)

@@ -35,7 +35,8 @@ class HandOver(Generic[T]):
         self.dropped = 0
         """Items that made room for newer ones."""
         self.items: deque[T] = deque()
-        """What is held; always this deque.  Its methods are atomic: the usual path takes no lock."""
+        """What is held; always this deque.  Its methods are atomic: the usual path takes no lock.  Who adds to it
+        directly has to :meth:`put` something, be it nothing, when more are held than ``size``."""
         self._full = threading.RLock()  # reentrant: a signal's handler may hand something over in the middle of it
         self._making_room = False
 

@@ -1,4 +1,4 @@
-"""What is said of an application's objects and errors, whatever these do when they are asked.
+"""What is said of an application's objects and errors, and what reads them, whatever they do when they are asked.
 
 Floor 4, exporter: the standard library only.
 """

@@ -13,7 +13,7 @@ from .queue import HandOver
 from .sentences import reason_of
 from .streams import Service
 
-__all__ = ["Signal"]
+__all__ = ["MAX_BATCH_BYTES", "Complain", "Fields", "Signal"]
 
 MAX_BATCH_BYTES = 256 * 1024  # far below the 1 MiB to which careful agents limit a message
 NO_LIMIT = 1 << 62
@@ -33,7 +33,8 @@ class Signal:
     Args:
         name: of the items, as sentences use it.
         path: of the service's method.
-        load: is called for the first items, under the driver's lock: importing what encodes them takes a while.
+        load: is called for the first items, under the driver's lock, which a fork waits for: it imports what encodes
+            them.
         queue_size: items that the queue holds at the most.
         replay_bytes: bytes that the batches may have at the most.
         bundle: items that make a batch without waiting for more.
@@ -51,6 +52,7 @@ class Signal:
         self._fields: Fields | None = None
         self.queue: HandOver[Any] = HandOver(queue_size)
         self.items = self.queue.items
+        """The queue's own; ``export()`` adds to it directly."""
         self.ledger = Ledger(replay_bytes)
         self.bundle = bundle
         self.threshold = 1

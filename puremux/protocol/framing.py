@@ -25,7 +25,7 @@ WBITS = {"gzip": 16 + 15, "deflate": 15}
 
 
 def _compress(payload: bytes, wbits: int) -> bytes:
-    import zlib  # few peers compress
+    import zlib  # here, since few programs compress
 
     deflater = zlib.compressobj(level=6, wbits=wbits)
     return deflater.compress(payload) + deflater.flush()
@@ -168,7 +168,7 @@ class MessageReader:
         return payload
 
     def _decompress(self, payload: bytes) -> bytes:
-        import zlib
+        import zlib  # as above
 
         inflater = zlib.decompressobj(WBITS[self._encoding])
         most = 0 if self._max_length is None else self._max_length + 1  # one byte more tells a bomb; 0: no limit

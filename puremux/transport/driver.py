@@ -36,7 +36,9 @@ logger = CarefulLogger("puremux")
 
 IDLE_WAIT = 60.0  # seconds; the longest a turn waits, so that a lost wake-up is a delay and not a hang
 LONG_TURN = 0.1  # seconds of sockets, after which timers and what was handed over have their turn
-FORK_WAIT = 5.0  # seconds that a fork waits at the most; a slow machine may load h2 for as long under the lock
+FORK_WAIT = (
+    5.0  # seconds that a fork waits at the most; a slow machine may load h2, or encoders, for as long under the lock
+)
 ORPHAN_WAIT = 0.2  # seconds; where the thread is no daemon, how often it looks whether the program has ended
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ import pytest
 from puremux.exporter.identity import Identity
 from puremux.exporter.metrics import MetricEncoder
 from puremux.exporter.spans import SpanEncoder
-from puremux.proto import metrics_pb2, trace_pb2, trace_service_pb2
+from puremux.proto import metrics_pb2, trace_pb2
 from puremux.proto.trace_service_pb2 import ExportTraceServiceRequest
 from tests.shared.scripted_agent import METRICS_EXPORT, ScriptedAgent
 from tests.shared.waiting import eventually
@@ -91,7 +91,7 @@ def theirs() -> dict[str, dict[str, dict[str, str]]]:
 
 
 def our_span(span: Any) -> trace_pb2.Span:
-    request = trace_service_pb2.ExportTraceServiceRequest.FromString(SpanEncoder().field(span))
+    request = ExportTraceServiceRequest.FromString(SpanEncoder().field(span))
     return request.spans[0]
 
 

@@ -80,10 +80,41 @@ def test_a_started_exporter_loads_nothing_that_it_does_not_need(heavy: str) -> N
     assert run(program.format(heavy)) == "False\n"
 
 
-@pytest.mark.parametrize("heavy", ["h2.connection", "hpack", "dataclasses", "inspect", "google.protobuf", "gzip"])
-def test_what_only_a_connection_needs_is_loaded_with_the_first_one(heavy: str) -> None:
+LATE = [
+    "h2.connection",
+    "hpack",
+    "dataclasses",
+    "inspect",
+    "gzip",
+    "zlib",
+    "random",
+    "datetime",
+    "numbers",
+    "google.protobuf",
+    "puremux.exporter.spans",
+    "puremux.exporter.metrics",
+    "puremux.exporter.reading",
+    "puremux.multicallable",
+]
+
+
+@pytest.mark.parametrize("heavy", LATE)
+def test_what_is_needed_later_is_loaded_later(heavy: str) -> None:
+    """With the first connection, the first spans, the first call of the application's, or the first failure."""
     program = "import sys, puremux; puremux.Exporter('127.0.0.1:1', start=False); print({!r} in sys.modules)"
     assert run(program.format(heavy)) == "False\n"
+
+
+@pytest.mark.parametrize("heavy", ["ipaddress", "urllib.parse"])
+def test_what_reads_addresses_that_are_no_names_is_loaded_for_them(heavy: str) -> None:
+    program = (
+        "import sys; sys.path[:0] = {!r}; import puremux; before = {!r} in sys.modules;"
+        "puremux.Exporter('agent:1', insecure=True, start=False); print(before, {!r} in sys.modules)"
+    )
+    found = [str(PACKAGE.parent), *(path for path in sys.path if path.endswith("site-packages"))]
+    command = [sys.executable, "-I", "-S", "-c", program.format(found, heavy, heavy)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "False False\n"
 
 
 @pytest.mark.parametrize("absent", ["grpc", "opencensus", "prometheus_client", "jinja2", "rich"])
@@ -183,6 +214,18 @@ def test_a_module_says_which_floor_it_is_on(path: Path) -> None:
     assert title.endswith((".", ":", "?")), "the first line is one sentence"
     if path != PACKAGE / "__init__.py":
         assert re.search(r"^Floor [1-5], ", docstring, re.MULTILINE)
+
+
+EXPORTER = [path for path in WRITTEN if path.parent.name == "exporter" and path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", EXPORTER, ids=in_checkout)
+def test_a_module_of_the_exporter_names_its_neighbours_that_it_imports(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    said = (ast.get_docstring(tree) or "").partition("\nFloor ")[2].partition("\nS")[0]
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 1]
+    neighbours = {node.module or alias.name for node in imports for alias in node.names}
+    assert not {name for name in neighbours if not re.search(rf"\b{name}\b|most of its neighbours|the rest of", said)}
 
 
 @pytest.mark.parametrize("path", [*WRITTEN, *TESTS, *BENCH], ids=in_checkout)
