@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import example, given
@@ -220,3 +221,19 @@ def test_whatever_is_read_is_written_and_read_again_and_all_else_is_an_address_e
         assert parse_address(str(address)) == address
         assert address.host.isascii() and address.authority.isascii()
         assert isinstance(address.is_local, bool)
+
+
+@pytest.mark.parametrize(
+    "host, ip",
+    [
+        ("agent", None),
+        ("agent-1", None),
+        ("agent.", None),
+        ("10.0.0.1", "10.0.0.1"),
+        ("::", "::"),
+        ("fe80::a", "fe80::a"),
+        ("fe80::a%eth0", "fe80::a"),
+    ],
+)
+def test_a_host_that_is_an_ip_address(host: str, ip: str | None) -> None:
+    assert HostPort(host, 1).ip == (None if ip is None else ip_address(ip))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from numbers import Integral
 from typing import Any, Callable
 
 import pytest
@@ -57,10 +58,17 @@ def test_the_sentence_names_the_option(check: Callable[[], object], words: str) 
     assert len(str(caught.value)) < 200
 
 
+class Whole(Fraction):
+    """A whole number that is no int, as numpy's are."""
+
+
+Integral.register(Whole)
+
+
 def test_what_fits_passes() -> None:
     check_numbers("seconds", a=1, b=0.5, c=math.inf, d=Fraction(1, 3), e=True)
     check_numbers("seconds", or_none=True, a=None)
-    check_whole_numbers(0, or_none=True, a=0, b=None, c=2**70)
+    check_whole_numbers(0, or_none=True, a=0, b=None, c=2**70, d=Whole(7))
     check_flags(a=True, b=False, c=None)
     check_kinds(str, a="", b=None)
     check_functions(a=print, b=None)
