@@ -6,8 +6,11 @@ Spec: gRPC doc/connection-backoff.md, doc/connectivity-semantics-and-api.md, doc
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import os
 import socket
+import sys
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from h2.errors import ErrorCodes
@@ -20,7 +23,7 @@ from .protocol.events import ConnectionEnded, Event, GoAwayReceived, SettingsRec
 from .transport.driver import Driver, Timer
 from .transport.tap import Tap
 from .transport.task import Task
-from .transport.wait import Step
+from .transport.wait import Step, Wait
 
 if TYPE_CHECKING:
     from .session import Session
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Backoff", "Connectivity", "Keepalive", "Peer", "Subchannel", "load_session"]
 
 
+SESSION = f"{__package__}.session"
 MAX_DEBUG = 256  # bytes of a GOAWAY's explanation that an error repeats; a server may send 16 KiB
 
 
@@ -81,10 +85,9 @@ class Backoff(_Backoff):
 
     def delay(self, failures: int) -> float:
         """Seconds from the beginning of the attempt that was the ``failures``-th failure in a row to the next."""
-        import random  # here, since it takes long to import, and is needed after a failure only
-
         delay = min(self.initial * self.multiplier ** min(failures - 1, 64), self.maximum)
-        return delay * random.uniform(1 - self.jitter, 1 + self.jitter)
+        spread = int.from_bytes(os.urandom(4), "big") / 0x7FFFFFFF - 1  # from -1 to 1; random takes longer to import
+        return delay * (1 + spread * self.jitter)
 
 
 class Subchannel:
@@ -191,10 +194,22 @@ class Subchannel:
     # An attempt
 
     def _dial(self, until: float) -> Step[socket.socket]:
-        # Here, on the driver and under its lock, since h2 takes as long to import as all that a start needs: not for
-        # the application's thread to wait for, nor to be in the middle of when the process forks.
-        load_session()
+        if not hasattr(sys.modules.get(SESSION), "Session"):
+            self._driver.call_unlocked(self._load)
+            yield Wait(until)  # for it
+            load_session()  # raises what it raised
         return (yield from self.peer.dial(until))
+
+    def _load(self) -> None:
+        # On the driver, since h2 takes as long to import as all that a start needs, and nobody shall wait for that; but
+        # a fork, lest the child finds modules half loaded.
+        with self._driver.loading, contextlib.suppress(Exception):
+            load_session()
+        self._driver.call_soon(self._loaded)
+
+    def _loaded(self) -> None:
+        if self._dialling is not None:
+            self._dialling.resume()
 
     def _dialled(self, sock: socket.socket | None, error: BaseException | None) -> None:
         self._dialling = None

@@ -14,7 +14,7 @@ from ..channel import Channel
 from ..checks import checked_timeout
 from ..logs import CarefulLogger
 from ..subchannel import Backoff, Connectivity, load_session
-from ..transport.driver import Driver
+from ..transport.driver import FORK_WAIT, Driver
 from .batches import Batch
 from .complaints import Complaints
 from .config import ConfigService, Configurable
@@ -55,9 +55,12 @@ def _finish_loading(signals: Iterable[Signal], driver: Driver, complain: Complai
         return
     with contextlib.suppress(Exception):  # the attempt to connect fails for it too, and says so
         load_session()
-    with driver.lock:
-        for signal in signals:
-            signal.can_encode(complain)
+    if driver.loading.acquire(timeout=FORK_WAIT):
+        try:
+            for signal in signals:
+                signal.can_encode(complain)
+        finally:
+            driver.loading.release()
 
 
 class Engine:
@@ -339,23 +342,19 @@ class Engine:
 
     def _work(self) -> None:
         """Encode a bundle of each, and come back for more: in between, the connection has its turn."""
-        if not self._can_work():
-            return  # and be summoned by no export, but by the next tick
-        self._summoned = False
-        for signal in self.signals:
+        ready = self._ready()
+        for signal in ready:
             if len(signal.queue) >= signal.threshold:
                 self._encode(signal)
-        if any(len(signal.queue) >= signal.threshold for signal in self.signals):
+        if any(len(signal.queue) >= signal.threshold for signal in ready):
             self.summon()
 
     def _work_all(self) -> None:
         """Encode everything that is there now; have it proven, if somebody waits for that."""
-        if not self._can_work():
-            return
-        self._summoned = False
+        ready = self._ready()
         with self._driver.lock:
-            marks = [mark for mark in self._marks if mark.numbers is None]
-        self._work_through([len(signal.queue) for signal in self.signals], marks)
+            marks = [mark for mark in self._marks if mark.numbers is None and len(ready) == len(self.signals)]
+        self._work_through([len(signal.queue) if signal in ready else 0 for signal in self.signals], marks)
 
     def _work_through(self, left: list[int], marks: list[_Mark]) -> None:
         """Encode so many items of each signal, a bundle at a time; what comes meanwhile has its own turn."""
@@ -375,12 +374,15 @@ class Engine:
             self.settled()
         self.watchers.looked()
 
-    def _can_work(self) -> bool:
-        """Run, if that was not so yet.  False while what encodes the items cannot be loaded: they wait for it."""
+    def _ready(self) -> list[Signal]:
+        """Run, if that was not so yet.  The signals but for those that wait for what cannot be loaded."""
         with self._driver.lock:
             if self._started and not self._stopped:
                 self._run()
-            return all(signal.can_encode(self.complain) for signal in self.signals)
+        with self._driver.loading:
+            ready = [signal for signal in self.signals if signal.can_encode(self.complain)]
+        self._summoned = len(ready) < len(self.signals)  # then the next tick looks again, and not each export
+        return ready
 
     def _encode(self, signal: Signal) -> None:
         with self._driver.lock:
@@ -391,22 +393,23 @@ class Engine:
         try:
             for part in signal.fields(items, self.complain):
                 if parts and size + len(part) > MAX_BATCH_BYTES:
-                    left -= self._submit(signal, parts)
+                    left -= len(parts)  # first: what submitting raises must not have them counted twice
+                    self._submit(signal, parts)
                     parts, size = [], 0
                 if part:
                     parts.append(part)
                     size += len(part)
-            left -= self._submit(signal, parts)
+            left -= len(parts)
+            self._submit(signal, parts)
         finally:
             with self._driver.lock:
                 signal.fail(left)
         if self._stopped:
             self._drop_undelivered()
 
-    def _submit(self, signal: Signal, parts: list[bytes]) -> int:
+    def _submit(self, signal: Signal, parts: list[bytes]) -> None:
         if parts:
             payload = b"".join(parts)
             self.watchers.batch(signal.name, payload)
             with self._driver.lock:
                 signal.submit(payload, len(parts))
-        return len(parts)

@@ -3,8 +3,8 @@
 Floor 4, exporter: imports fields, limits, span_tags and timestamps; no protobuf.
 Spec: opencensus-proto, trace/v1/trace.proto.
 
-Ordinary is a span of opencensus's tracer whose parts equal those that its documentation names, without links, a stack
-trace, a tracestate, or anything dropped.  Nothing is decided here about any other: it is handed back before
+Ordinary is a span of opencensus's tracer with parts of the types that its documentation names, and without links, a
+stack trace, a tracestate, or anything dropped.  Nothing is decided here about any other: it is handed back before
 anything was noted about it, and spans.py writes it field by field.
 """
 
@@ -110,9 +110,10 @@ class QuickSpans:
         trace_id = context.trace_id
         if trace_id is not self._trace_id:
             self._begin_trace(trace_id)
+        trace = self._trace  # now: reading the rest may run code that has other spans written
         span = unhexlify(span_id)
         parent = b"" if parent_span_id is None else PARENT_SPAN_ID + unhexlify(parent_span_id)
-        if len(span) != 8 or (parent and len(parent) != len(PARENT_SPAN_ID) + 8):
+        if len(span) != 8 or (parent and len(parent) != len(PARENT_SPAN_ID) + 8) or type(name) is not str:
             return None
         beginning = self._names.known.get(name) or self._names[name]
 
@@ -142,7 +143,7 @@ class QuickSpans:
             events_tag, events_size = TIME_EVENTS, SMALL_VARINTS[size] if size < SMALL else VARINTS[size]
         return b"".join(
             (
-                self._trace,
+                trace,
                 span,
                 parent,
                 beginning,
@@ -175,10 +176,9 @@ class QuickSpans:
             except KeyError:
                 head, units, length = self._milliseconds[time[TO_MILLISECOND]]
             units += MICROSECONDS[time[BELOW_MILLISECOND]]
-            try:
-                body = self._descriptions.known[text]
-            except KeyError:
-                body = self._descriptions[text]
+            if type(text) is not str:
+                raise ValueError("not an ordinary description")
+            body = self._descriptions.known.get(text) or self._descriptions[text]
             if given is not None and given.attributes:
                 written = self._attributes(given.attributes)
                 body = b"".join((body, ANNOTATION_ATTRIBUTES, SMALL_VARINTS[len(written)], written))
@@ -196,7 +196,7 @@ class QuickSpans:
             )
 
     def _add_message_events(self, message_events: Sequence[Any], events: list[bytes]) -> None:
-        """The same for message events; what equals a number is written as that number."""
+        """The same for message events."""
         if len(message_events) > self._most_messages:
             raise ValueError("too many")
         for message in message_events:
@@ -207,6 +207,8 @@ class QuickSpans:
             except KeyError:
                 head, units, length = self._milliseconds[time[TO_MILLISECOND]]
             units += MICROSECONDS[time[BELOW_MILLISECOND]]
+            if not type(kind) is type(number) is type(whole) is type(packed) is int:
+                raise TypeError("not numbers that can be sent as they are")
             if not 0 <= kind | number | whole | packed < USUAL:
                 raise ValueError("not the usual numbers")
             if kind and number and whole and packed:
@@ -245,13 +247,9 @@ class QuickSpans:
         self._trace = TRACE_ID + trace + SPAN_ID
         self._trace_id = trace_id
 
-    def _name(self, name: Any) -> bytes:
+    def _name(self, name: str) -> bytes:
         """The field, and the tag that follows it."""
-        if type(name) is not str:
-            raise ValueError("not an ordinary name")
         return NAME + self._text(name) + START_TIME
 
-    def _description(self, text: Any) -> bytes:
-        if type(text) is not str:
-            raise ValueError("not an ordinary description")
+    def _description(self, text: str) -> bytes:
         return ANNOTATION_DESCRIPTION + self._text(text)

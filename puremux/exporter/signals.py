@@ -33,8 +33,7 @@ class Signal:
     Args:
         name: of the items, as sentences use it.
         path: of the service's method.
-        load: is called for the first items, under the driver's lock, which a fork waits for: it imports what encodes
-            them.
+        load: is called for the first items, under a lock that a fork waits for: it imports what encodes them.
         queue_size: items that the queue holds at the most.
         replay_bytes: bytes that the batches may have at the most.
         bundle: items that make a batch without waiting for more.

@@ -75,7 +75,7 @@ class Timestamps:
         try:
             head, units, _ = self.milliseconds[value[TO_MILLISECOND]]
             units += MICROSECONDS[value[BELOW_MILLISECOND]]
-        except (KeyError, TypeError, ValueError):
+        except Exception:  # noqa: BLE001  no such text, or something that is none
             moment = reading.timestamp(value, self._defects, name)
             return b"" if moment is None else delimited(field_tag, timestamp_body(*moment))
         low, middle, high = LOW_NANOS[units & 0x7FF], MIDDLE_NANOS[units >> 11 & 0x7F], HIGH_NANOS[units >> 18]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import struct
+import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Callable
@@ -19,14 +20,11 @@ __all__ = ["ACCEPT_ENCODING", "COMPRESSORS", "MessageReader", "frame_message"]
 
 PREFIX = struct.Struct(">BI")  # Compressed-Flag, Message-Length
 
-WBITS = {"gzip": 16 + 15, "deflate": 15}
-"""Which wrapper zlib is to write, or expect, for its largest window: 2**15.  gRPC's "deflate" is the zlib format
-(RFC 1950), as HTTP's is."""
+WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""Which wrapper zlib is to write, or expect.  gRPC's "deflate" is the zlib format (RFC 1950), as HTTP's is."""
 
 
 def _compress(payload: bytes, wbits: int) -> bytes:
-    import zlib  # here, since few programs compress
-
     deflater = zlib.compressobj(level=6, wbits=wbits)
     return deflater.compress(payload) + deflater.flush()
 
@@ -168,8 +166,6 @@ class MessageReader:
         return payload
 
     def _decompress(self, payload: bytes) -> bytes:
-        import zlib  # as above
-
         inflater = zlib.decompressobj(WBITS[self._encoding])
         most = 0 if self._max_length is None else self._max_length + 1  # one byte more tells a bomb; 0: no limit
         try:

@@ -36,9 +36,7 @@ logger = CarefulLogger("puremux")
 
 IDLE_WAIT = 60.0  # seconds; the longest a turn waits, so that a lost wake-up is a delay and not a hang
 LONG_TURN = 0.1  # seconds of sockets, after which timers and what was handed over have their turn
-FORK_WAIT = (
-    5.0  # seconds that a fork waits at the most; a slow machine may load h2, or encoders, for as long under the lock
-)
+FORK_WAIT = 5.0  # seconds that a fork waits for each lock; a slow machine may import for as long under one
 ORPHAN_WAIT = 0.2  # seconds; where the thread is no daemon, how often it looks whether the program has ended
 
 T = TypeVar("T")
@@ -81,6 +79,9 @@ class Driver:
         self.clock = clock
         self.lock = threading.RLock()
         """Guards whatever is driven; hold it to touch a connection, a call or a channel."""
+        self.loading = threading.RLock()
+        """Held by who imports something on the driver's thread, since a fork waits for it.  Not the other, for which
+        a signal's handler may wait in the middle of importing the same."""
         self._fork_listeners: list[weakref.WeakMethod[Callable[[], None]]] = []
         self._sequence = itertools.count()
         self._closed = False
@@ -381,9 +382,7 @@ class Driver:
 
     # Fork
 
-    def _after_fork_in_child(self, *, has_lock: bool) -> None:
-        if not has_lock:
-            self.lock = threading.RLock()  # a thread that the child does not have holds the parent's
+    def _after_fork_in_child(self) -> None:
         self._release()  # closes our descriptors only; the parent's selector and sockets stay as they are
         self._forget_everything()
         for reference in reversed(self._fork_listeners):  # what stands on top lets go first
@@ -393,12 +392,15 @@ class Driver:
 
 
 _DRIVERS: weakref.WeakSet[Driver] = weakref.WeakSet()
-_held_for_fork: list[tuple[Driver, bool]] = []
+_held_for_fork: list[tuple[Driver, bool, bool]] = []
 
 
 def _before_fork() -> None:
     """Hold the locks, so that the child does not inherit half a change; bounded all the same."""
-    _held_for_fork[:] = [(driver, driver.lock.acquire(timeout=FORK_WAIT)) for driver in _drivers()]
+    _held_for_fork[:] = [
+        (driver, driver.loading.acquire(timeout=FORK_WAIT), driver.lock.acquire(timeout=FORK_WAIT))
+        for driver in _drivers()
+    ]
 
 
 def _drivers() -> list[Driver]:
@@ -410,15 +412,22 @@ def _drivers() -> list[Driver]:
 
 
 def _after_fork_in_parent() -> None:
-    for driver, has_lock in _held_for_fork:
-        if has_lock:
+    for driver, is_loading_held, is_held in _held_for_fork:
+        if is_loading_held:
+            driver.loading.release()
+        if is_held:
             driver.lock.release()
     _held_for_fork.clear()
 
 
 def _after_fork_in_child() -> None:
-    for driver, has_lock in _held_for_fork:
-        driver._after_fork_in_child(has_lock=has_lock)
+    # A lock that was not to be had is held by a thread of the parent's, which the child does not have.
+    for driver, is_loading_held, is_held in _held_for_fork:
+        if not is_loading_held:
+            driver.loading = threading.RLock()
+        if not is_held:
+            driver.lock = threading.RLock()
+        driver._after_fork_in_child()
     _after_fork_in_parent()
 
 

@@ -73,6 +73,45 @@ def test_spans_wait_for_an_encoder_that_cannot_be_loaded_yet(agent: ScriptedAgen
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_metrics_do_not_wait_for_an_encoder_of_spans(agent: ScriptedAgent) -> None:
+    metric = """
+named = types.SimpleNamespace(name="m", description="", unit="1", type=1, label_keys=[])
+exporter.export_metrics([types.SimpleNamespace(descriptor=named, time_series=[])])
+"""
+    ending = "while exporter.stats()['metrics']['confirmed'] != 1: time.sleep(0.01)\nprint(exporter.stats()['queue'])"
+    assert run(agent, ENCODER, ABSENT, EXPORTER, HAND_OVER, metric, ending).stdout == "1\n"
+
+
+def test_nothing_is_imported_when_something_has_failed(agent: ScriptedAgent) -> None:
+    """Without a file descriptor left it could not be."""
+    ending = """
+assert exporter.flush(10)
+class Nothing:
+    def find_spec(self, name, path=None, target=None): raise OSError("no file descriptor is left for " + name)
+sys.meta_path[2:] = [Nothing()]  # what the interpreter has within itself can still be imported
+other = puremux.Exporter("127.0.0.1:1")
+while other.stats()["state"] != "transient failure": time.sleep(0.01)
+"""
+    done = run(agent, "", EXPORTER, HAND_OVER, ending)
+    assert "refused" in done.stderr and "descriptor" not in done.stderr
+
+
+@pytest.mark.parametrize("module", [SESSION, ENCODER])
+def test_a_handler_flushes_in_the_middle_of_an_import(agent: ScriptedAgent, module: str) -> None:
+    """The exporter's thread then waits for this import, and this thread for the exporter, as long as it said."""
+    handler = """
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[2] and threading.current_thread() is threading.main_thread():
+            print(exporter.flush(0.5))
+import threading
+sys.meta_path.insert(0, Interrupting())
+"""
+    started = EXPORTER.replace("bundle_delay=0.05", "start=False")
+    ending = "exporter.start()\n__import__(sys.argv[2])\nprint(exporter.flush(10))"
+    assert run(agent, module, started, handler, HAND_OVER, ending).stdout == "False\nTrue\n"
+
+
 def test_spans_whose_encoder_is_never_there_are_counted(agent: ScriptedAgent) -> None:
     ending = "print(exporter.stop(0.5), exporter.stats()['dropped'])"
     done = run(agent, ENCODER, ABSENT, EXPORTER, HAND_OVER, ending)

@@ -86,7 +86,6 @@ LATE = [
     "dataclasses",
     "inspect",
     "gzip",
-    "zlib",
     "random",
     "datetime",
     "numbers",

@@ -169,13 +169,23 @@ class Text(str):
         return "shown"
 
 
+class Loose(str):
+    """A text that equals others, whatever their case."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and self.lower() == other.lower()
+
+    def __hash__(self) -> int:
+        return hash(self.lower())
+
+
 class Kind(enum.IntEnum):
     SENT = 1
 
 
 def test_what_equals_something_known_is_written_as_it() -> None:
     encoder = SpanEncoder()
-    for name, number in (("a name", 1), (Text("a name"), True), ("a name", Kind.SENT), (Text("a name"), 1)):
+    for name, number in (("a name", 1), (Text("a name"), True), ("a name", Kind.SENT), (Loose("A NAME"), 1)):
         moment = datetime(2026, 1, 1, 0, 0, 0, 500_000)
         event = time_event.MessageEvent(moment, number, number, number, number)
         span = traced(1)[1]._replace(
@@ -186,6 +196,28 @@ def test_what_equals_something_known_is_written_as_it() -> None:
         )
         for _ in range(2):
             assert encoder.field(span) == by_classes(span)
+
+
+def test_a_span_keeps_its_trace_when_reading_it_has_another_one_written() -> None:
+    encoder = SpanEncoder()
+    one, other = (traced(1)[1]._replace(links=BoundedList(1)) for _ in range(2))
+    expected = by_classes(one)
+
+    class Annotation(time_event.Annotation):
+        @property
+        def attributes(self) -> Any:
+            encoder.field(other)
+            return self.given
+
+        @attributes.setter
+        def attributes(self, given: Any) -> None:
+            self.given = given
+
+    given = one.annotations._dq[0]
+    inner = Annotation(datetime(2026, 1, 1), given.description, given.attributes)
+    inner.timestamp = given.timestamp
+    for _ in range(2):
+        assert encoder.field(one._replace(annotations=BoundedList.from_seq(1, [inner]))) == expected
 
 
 def test_new_limits_hold_from_the_next_span_on() -> None:

@@ -52,6 +52,19 @@ def values(sent_attributes: trace_pb2.Span.Attributes) -> dict[str, Any]:
     return found
 
 
+class Bare:
+    """Something whose parts cannot be had, as a number of numpy's."""
+
+    def __getitem__(self, key: object) -> object:
+        raise IndexError("invalid index to scalar variable")
+
+
+def test_a_time_that_has_no_parts_costs_nothing_but_itself() -> None:
+    message = sent(span_data(start_time=Bare(), end_time=START), defects={"corrected": 1})
+    assert not message.HasField("start_time")
+    assert message.end_time.seconds == START_SECONDS
+
+
 def test_a_bare_span_has_only_its_name_and_ids() -> None:
     message = sent(span_data())
     assert message.trace_id.hex() == TRACE_ID
