@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from puremux.exporter import Exporter, Pace
+from puremux.exporter.batches import Batch
 from puremux.exporter.streams import _ExportStream
 from puremux.proto import metrics_pb2, trace_service_pb2
 from puremux.status import StatusCode
@@ -232,6 +233,27 @@ def test_the_exporter_tells_the_agent_about_itself_when_asked(agent: ScriptedAge
     assert told[("shop/puremux/exporter/reconnects",)] == 0
     assert types["queue"] == types["unconfirmed"] == metrics_pb2.MetricDescriptor.GAUGE_INT64
     assert types["confirmed"] == types["dropped"] == metrics_pb2.MetricDescriptor.CUMULATIVE_INT64
+
+
+def test_spans_are_counted_once_when_submitting_them_raises(
+    agent: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = exporter_to(agent, start=False)
+    service = exporter._spans.service
+    submit, errors = service.submit, iter([OSError("for once")])
+
+    def submit_and_raise(batch: Batch) -> None:
+        submit(batch)
+        for error in errors:
+            raise error
+
+    monkeypatch.setattr(service, "submit", submit_and_raise)
+    exporter.export(spans(3))
+    exporter.start()
+    eventually(lambda: exporter.stats()["confirmed"] == 3, 10)
+    stats = exporter.stats()
+    assert (stats["accepted"], stats["queue"], stats["dropped"]) == (3, 0, {})
+    assert exporter.stop(10)
 
 
 def test_a_ready_request_is_put_on_its_stream_by_the_exporters_thread(
