@@ -1,28 +1,48 @@
 """A step of dialling while the driver runs it: resumed when a socket of its is ready, or its time has come.
 
-Floor 3, transport: imports wait; the driver, which makes it, is known by its type only.
+Floor 3, transport: imports wait; the driver, which makes it, is known by what a task asks of it.
 """
 
 from __future__ import annotations
 
 import selectors
 import socket
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import Any, Callable, Protocol, TypeVar
 
 from .wait import Step
-
-if TYPE_CHECKING:
-    from .driver import Driver, Timer
 
 __all__ = ["Task"]
 
 T = TypeVar("T")
 
 
+class Timer(Protocol):
+    """What can still be taken back."""
+
+    def cancel(self) -> None:
+        """Never call what it was to call."""
+
+
+class Runner(Protocol):
+    """The driver, as far as a task knows it."""
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call back under the lock, as soon as possible."""
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """The same when the clock shows ``when`` seconds."""
+
+    def watch(self, watched: Any) -> None:
+        """Tell the socket when something is possible that it waits for."""
+
+    def forget(self, watched: Any) -> None:
+        """Tell it no more."""
+
+
 class Task:
     """A step that the driver runs; ``cancel`` closes it, and whatever it has opened."""
 
-    def __init__(self, driver: Driver, step: Step[T], done: Callable[[T | None, BaseException | None], None]) -> None:
+    def __init__(self, driver: Runner, step: Step[T], done: Callable[[T | None, BaseException | None], None]) -> None:
         self._driver = driver
         self._step: Step[Any] | None = step
         self._done: Callable[[Any, BaseException | None], None] = done
