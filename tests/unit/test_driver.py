@@ -380,7 +380,7 @@ def test_a_fork_while_another_thread_makes_a_driver_forgets_none(
     monkeypatch.setattr("puremux.transport.driver._DRIVERS", Growing())
     _before_fork()
     try:
-        assert _held_for_fork == [(driver, True)]
+        assert _held_for_fork == [(driver, True, True)]
     finally:
         _after_fork_in_parent()
 
