@@ -177,9 +177,11 @@ class Exporter(NoCopies):
             if type(span_datas) is list:  # as tracers have it: what put() would do with it, but for the call
                 items = signal.items
                 items.extend(span_datas)
-                if len(items) < signal.threshold:  # which is never above the queue's size: nothing has to make room
+                held = len(items)
+                if held < signal.threshold:  # which is never above the queue's size: nothing has to make room
                     return
-                held = signal.queue.put(())
+                if held > signal.queue.size:
+                    held = signal.queue.put(())
             else:
                 held = signal.queue.put(span_datas)
         except Exception as error:  # noqa: BLE001  not a sequence of spans; the application must not suffer for it
