@@ -95,6 +95,7 @@ class Tls:
         sock = way.connect(timeout)
         sock.settimeout(timeout)
         try:
+            sock.getpeername()  # raises where the peer has reset it already: wrap_socket() would lose that socket
             return context.wrap_socket(sock, server_hostname=self._server_name)
         except BaseException:
             sock.close()

@@ -136,6 +136,7 @@ def _wrap(sock: socket.socket, context: ssl.SSLContext, address: str, server_nam
     try:
         if server_name is not None:  # wrap_socket() would do it, and lose the socket if the name is malformed
             server_name = server_name.encode("idna").decode("ascii")
+        sock.getpeername()  # raises where the peer has reset it already: that socket, too, wrap_socket() would lose
         return context.wrap_socket(
             sock,
             server_side=server_name is None,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import _ssl
 import datetime
+import gc
+import select
 import socket
 import ssl
+import struct
 import time
+import warnings
 from typing import Any, Callable
 
 import pytest
@@ -195,6 +199,21 @@ def test_a_server_that_hangs_up(ends: Any, client_tls: ssl.SSLContext) -> None:
         TlsError, match="closed the connection during the TLS handshake; if it is meant to be plaintext"
     ):
         shake_hands(ends[0], client_context(client_tls))
+
+
+def test_a_server_that_has_reset_the_connection_already(client_tls: ssl.SSLContext) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+    select.select([sock], [], [], 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        with pytest.raises(TlsError, match="TLS with agent:443 cannot begin"):
+            shake_hands(sock, client_tls)
+        gc.collect()
+    assert sock.fileno() == -1
 
 
 def test_a_server_that_says_nothing(ends: Any, client_tls: ssl.SSLContext) -> None:
