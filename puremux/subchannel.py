@@ -86,7 +86,7 @@ class Backoff(_Backoff):
     def delay(self, failures: int) -> float:
         """Seconds from the beginning of the attempt that was the ``failures``-th failure in a row to the next."""
         delay = min(self.initial * self.multiplier ** min(failures - 1, 64), self.maximum)
-        spread = int.from_bytes(os.urandom(4), "big") / 0x7FFFFFFF - 1  # from -1 to 1; random takes longer to import
+        spread = int.from_bytes(os.urandom(4), "big") / 0xFFFFFFFF * 2 - 1  # -1 to 1; random takes longer to import
         return delay * (1 + spread * self.jitter)
 
 

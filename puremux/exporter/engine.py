@@ -53,10 +53,10 @@ def _finish_loading(signals: Iterable[Signal], driver: Driver, complain: Complai
     """Wait until what delivering needs is loaded: on a slow machine that must not take the agent's time to answer."""
     if not is_needed:
         return
-    with contextlib.suppress(Exception):  # the attempt to connect fails for it too, and says so
-        load_session()
-    if driver.loading.acquire(timeout=FORK_WAIT):
+    if driver.loading.acquire(timeout=FORK_WAIT):  # not endlessly: the driver's thread may hang in an import
         try:
+            with contextlib.suppress(Exception):  # the attempt to connect fails for it too, and says so
+                load_session()
             for signal in signals:
                 signal.can_encode(complain)
         finally:
@@ -386,24 +386,22 @@ class Engine:
 
     def _encode(self, signal: Signal) -> None:
         with self._driver.lock:
+            others = signal.in_hands  # of a bundle that a signal's handler came in the middle of
             items = signal.take()
-        left = len(items)
         parts: list[bytes] = []
         size = 0
         try:
             for part in signal.fields(items, self.complain):
                 if parts and size + len(part) > MAX_BATCH_BYTES:
-                    left -= len(parts)  # first: what submitting raises must not have them counted twice
                     self._submit(signal, parts)
                     parts, size = [], 0
                 if part:
                     parts.append(part)
                     size += len(part)
-            left -= len(parts)
             self._submit(signal, parts)
         finally:
             with self._driver.lock:
-                signal.fail(left)
+                signal.fail(signal.in_hands - others)
         if self._stopped:
             self._drop_undelivered()
 

@@ -89,7 +89,10 @@ class Signal:
             if self._fields is None and self.items:
                 self._fields = self._load()
         except Exception as error:  # noqa: BLE001  what import raises, as where there are no file descriptors
-            complain("an encoder", f"The {self.name} wait: what encodes them cannot be loaded: {reason_of(error)}")
+            complain(
+                f"the encoder of {self.name}",
+                f"The {self.name} wait: what encodes them cannot be loaded: {reason_of(error)}",
+            )
             return False
         return True
 

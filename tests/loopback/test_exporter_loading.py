@@ -112,6 +112,25 @@ sys.meta_path.insert(0, Interrupting())
     assert run(agent, module, started, handler, HAND_OVER, ending).stdout == "False\nTrue\n"
 
 
+def test_a_handler_stops_in_the_middle_of_an_import(agent: ScriptedAgent) -> None:
+    """What the exporter's thread loads then waits for this import; stopping waits for that, but not endlessly."""
+    handler = """
+import threading
+import puremux.exporter.engine as engine
+engine.FORK_WAIT = 0.2
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[2] and threading.current_thread() is threading.main_thread():
+            loading = exporter._engine.channel.driver.loading
+            while loading.acquire(blocking=False): loading.release(); time.sleep(0.01)
+            print(exporter.stop(0.2))
+sys.meta_path.insert(0, Interrupting())
+"""
+    started = EXPORTER.replace("bundle_delay=0.05", "start=False")
+    ending = "exporter.start()\n__import__(sys.argv[2])"
+    assert run(agent, SESSION, started, handler, HAND_OVER, ending).stdout == "False\n"
+
+
 def test_spans_whose_encoder_is_never_there_are_counted(agent: ScriptedAgent) -> None:
     ending = "print(exporter.stop(0.5), exporter.stats()['dropped'])"
     done = run(agent, ENCODER, ABSENT, EXPORTER, HAND_OVER, ending)

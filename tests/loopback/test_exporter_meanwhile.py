@@ -256,6 +256,23 @@ def test_spans_are_counted_once_when_submitting_them_raises(
     assert exporter.stop(10)
 
 
+def test_spans_are_counted_when_joining_them_raises(agent: ScriptedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = exporter_to(agent, start=False)
+    errors = iter([MemoryError()])
+
+    def no_batch(name: str, payload: bytes) -> None:
+        for error in errors:
+            raise error
+
+    monkeypatch.setattr(exporter._engine.watchers, "batch", no_batch)
+    exporter.export(spans(3))
+    exporter.start()
+    eventually(lambda: exporter.stats()["dropped"], 10)
+    stats = exporter.stats()
+    assert (stats["accepted"], stats["queue"], stats["dropped"]) == (3, 0, {"cannot be encoded": 3})
+    assert exporter.stop(10)
+
+
 def test_a_ready_request_is_put_on_its_stream_by_the_exporters_thread(
     agent: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:

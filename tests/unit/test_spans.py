@@ -183,7 +183,7 @@ class Kind(enum.IntEnum):
     SENT = 1
 
 
-def test_what_equals_something_known_is_written_as_it() -> None:
+def test_what_equals_something_known_is_written_as_what_it_is() -> None:
     encoder = SpanEncoder()
     for name, number in (("a name", 1), (Text("a name"), True), ("a name", Kind.SENT), (Loose("A NAME"), 1)):
         moment = datetime(2026, 1, 1, 0, 0, 0, 500_000)
